@@ -1,0 +1,109 @@
+package secret
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Role says which credential a reference may carry. Environment names must begin with it.
+type Role string
+
+// The roles of design.md's stamp file.
+const (
+	PFX   Role = "PFX"   // password or age identity of the certificate files
+	Share Role = "SHARE" // the account that writes the SMB share
+	PEP   Role = "PEP"   // the privileged endpoint's account
+	BMC   Role = "BMC"   // the baseboard management controllers' account
+)
+
+// Ref names a secret. The zero Ref is "not given".
+type Ref struct {
+	role   Role
+	scheme string
+	name   string
+}
+
+// Source resolves references. Both functions are injected, so that nothing below cmd reads the environment or a disk.
+type Source struct {
+	Getenv   func(name string) string
+	ReadFile func(path string) ([]byte, error)
+}
+
+var (
+	envName = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,127}$`)
+	// Azure Pipelines leaves the text $(NAME) in place of an undefined variable.
+	azureUndefined = regexp.MustCompile(`^\$\([^)]+\)$`)
+)
+
+// ErrNotSet is wrapped when a reference leads to nothing: an unset or empty variable, or Azure's literal $(NAME).
+var ErrNotSet = errors.New("the secret is not set")
+
+// ParseRef reads "env:NAME" or "file:PATH". NAME must begin with the role and an underscore.
+func ParseRef(role Role, s string) (Ref, error) {
+	scheme, name, ok := strings.Cut(s, ":")
+	switch {
+	case !ok || (scheme != "env" && scheme != "file"):
+		// The text is not repeated: the likeliest mistake is a literal password.
+		return Ref{}, fmt.Errorf("a secret is a reference: env:%s_NAME or file:PATH, never the value itself", role)
+	case scheme == "env" && !envName.MatchString(name):
+		return Ref{}, fmt.Errorf("the variable name after env: must be upper-case letters, digits and _")
+	case scheme == "env" && !strings.HasPrefix(name, string(role)+"_"):
+		return Ref{}, fmt.Errorf("env:%s does not belong here: this field takes variables that begin with %s_", name, role)
+	case scheme == "file" && (name == "" || strings.ContainsAny(name, "\x00\n\r")):
+		return Ref{}, fmt.Errorf("file: needs a path")
+	}
+	return Ref{role: role, scheme: scheme, name: name}, nil
+}
+
+// IsZero reports whether no reference was given.
+func (r Ref) IsZero() bool { return r.scheme == "" }
+
+// Role returns the credential this reference may carry.
+func (r Ref) Role() Role { return r.role }
+
+// String returns the reference itself, which is not secret: it belongs into the target and into error messages.
+func (r Ref) String() string {
+	if r.IsZero() {
+		return ""
+	}
+	return r.scheme + ":" + r.name
+}
+
+// Path returns the file of a file: reference and whether it is one.
+func (r Ref) Path() (string, bool) { return r.name, r.scheme == "file" }
+
+// Env returns the variable of an env: reference and whether it is one.
+func (r Ref) Env() (string, bool) { return r.name, r.scheme == "env" }
+
+// Resolve fetches the secret. One trailing line end of a file is dropped, because editors add it; any other line end at
+// the edges is refused, because a password that a person cannot see is a lockout in waiting.
+func (r Ref) Resolve(src Source) (Value, error) {
+	var text string
+	switch r.scheme {
+	case "env":
+		text = src.Getenv(r.name)
+		if text == "" {
+			return Value{}, fmt.Errorf("%s: %w: the variable is unset or empty", r, ErrNotSet)
+		}
+		if azureUndefined.MatchString(text) {
+			return Value{}, fmt.Errorf("%s: %w: it holds the pipeline text of an undefined variable", r, ErrNotSet)
+		}
+	case "file":
+		b, err := src.ReadFile(r.name)
+		if err != nil {
+			return Value{}, fmt.Errorf("%s: %w", r, err)
+		}
+		text = strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
+		if text == "" {
+			return Value{}, fmt.Errorf("%s: %w: the file is empty", r, ErrNotSet)
+		}
+	default:
+		return Value{}, ErrNotSet
+	}
+	if strings.Trim(text, "\r\n") != text {
+		return Value{}, fmt.Errorf("%s: the secret begins or ends with a line end", r)
+	}
+	return New(text), nil
+}

@@ -1,0 +1,59 @@
+# certstamp: see "make help".
+export CGO_ENABLED = 0
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS = -s -w -buildid= -X main.version=$(VERSION)
+GOLANGCI = v2.15.0
+OUT ?= demo-out
+FUZZTIME ?= 30s
+
+.DEFAULT_GOAL := help
+.PHONY: help build test demo ci lint fmt vet bench fuzz chaos deps tools
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build ./certstamp
+	$(GO) build -trimpath -buildvcs=false -ldflags="$(LDFLAGS)" -o certstamp ./cmd/certstamp
+
+demo: ## rotate two simulated stamps and write $(OUT)/report.html
+	@$(GO) run -trimpath -buildvcs=false ./cmd/certstamp demo --out $(OUT)
+
+test: deps ## all tests
+	$(GO) test ./...
+
+ci: deps tools fmt vet lint ## what the gate runs: format, vet on every platform, lint, race tests, the demo, chaos
+	$(MAKE) demo OUT=$$(mktemp -d)/demo
+	CGO_ENABLED=1 $(GO) test -race -timeout 12m ./...
+
+fmt: tools
+	@out=$$(.tools/golangci-lint fmt --diff ./... 2>&1) || { echo "$$out"; echo "run: .tools/golangci-lint fmt"; exit 1; }
+
+vet:
+	$(GO) vet ./...
+	GOOS=windows GOARCH=amd64 $(GO) vet ./...
+	GOOS=windows GOARCH=arm64 $(GO) vet ./...
+	GOOS=linux GOARCH=arm64 $(GO) vet ./...
+
+lint: tools ## the linters
+	.tools/golangci-lint run ./...
+
+bench: ## benchmarks, the peer beside us
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ {f[n++]=$$1} /^ok/ {for (i=0;i<n;i++) print $$2, f[i]; n=0}' | \
+	while read -r pkg target; do echo "$$target $$pkg"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg" || exit 1; done
+
+chaos: build ## kill the tool at 200 random moments of the pipeline
+	CERTSTAMP_CHAOS=200 $(GO) test -count=1 -timeout 60m -run TestKilledAnywhere ./cmd/certstamp
+
+deps:
+	@scripts/deps.sh
+
+tools: .tools/golangci-lint-$(GOLANGCI)
+
+.tools/golangci-lint-$(GOLANGCI):
+	@mkdir -p .tools
+	GOBIN="$(CURDIR)/.tools" $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+	@touch $@

@@ -1,0 +1,134 @@
+package ci
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/url"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/certstamp/certstamp/internal/secret"
+)
+
+// maxLine bounds what a Guard keeps while it waits for a line end.
+const maxLine = 64 << 10
+
+// Redactor replaces secrets that strayed into text. It is the last line of defence: nothing should ever reach it.
+type Redactor struct {
+	mu    sync.RWMutex
+	forms []string // longest first
+}
+
+// minRedacted is the shortest form that is searched for: shorter ones would eat innocent text.
+const minRedacted = 4
+
+// Add teaches the redactor a secret in the forms in which it could leave: itself, each of its lines, base64, URL, JSON.
+func (r *Redactor) Add(v secret.Value) {
+	if v.IsZero() {
+		return
+	}
+	s := v.Reveal()
+	j, _ := json.Marshal(s)
+	forms := append(strings.FieldsFunc(s, func(c rune) bool { return c == '\n' || c == '\r' }),
+		s, strings.Trim(string(j), `"`), url.QueryEscape(s), url.PathEscape(s),
+		base64.StdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s)))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, f := range forms {
+		if len(f) >= minRedacted {
+			r.forms = append(r.forms, f)
+		}
+	}
+	sort.SliceStable(r.forms, func(i, j int) bool { return len(r.forms[i]) > len(r.forms[j]) })
+}
+
+// Redact returns s without any known secret.
+func (r *Redactor) Redact(s string) string {
+	if r == nil {
+		return s
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, f := range r.forms {
+		if strings.Contains(s, f) {
+			s = strings.ReplaceAll(s, f, secret.Redacted)
+		}
+	}
+	return s
+}
+
+// Guard is a line-buffering writer: each line is redacted and made harmless with Text before it goes on. Flush writes an
+// unfinished last line.
+type Guard struct {
+	mu     sync.Mutex
+	w      io.Writer
+	redact *Redactor
+	buf    []byte
+	err    error
+}
+
+// NewGuard guards w. A nil redactor redacts nothing.
+func NewGuard(w io.Writer, r *Redactor) *Guard { return &Guard{w: w, redact: r} }
+
+// Write accepts any split of the text. It reports len(p) unless the writer below failed.
+func (g *Guard) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.buf = append(g.buf, p...)
+	for {
+		i := bytes.IndexByte(g.buf, '\n')
+		if i < 0 {
+			break
+		}
+		g.line(g.buf[:i], "\n")
+		g.buf = g.buf[i+1:]
+	}
+	for len(g.buf) > maxLine {
+		g.line(g.buf[:maxLine], "\n")
+		g.buf = g.buf[maxLine:]
+	}
+	if g.err != nil {
+		return 0, g.err
+	}
+	return len(p), nil
+}
+
+// Flush writes what is left without a line end.
+func (g *Guard) Flush() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.buf) > 0 {
+		g.line(g.buf, "")
+		g.buf = nil
+	}
+	return g.err
+}
+
+func (g *Guard) line(b []byte, end string) {
+	if g.err != nil {
+		return
+	}
+	b = bytes.TrimSuffix(b, []byte("\r"))
+	_, g.err = io.WriteString(g.w, Text(g.redact.Redact(string(b)))+end)
+}
+
+// Redacting is the writer for documents (JSON, HTML) that escape for their own sink: it redacts, and leaves the rest.
+// It holds the whole document, because a secret may straddle two writes.
+type Redacting struct {
+	W      io.Writer
+	Redact *Redactor
+	buf    bytes.Buffer
+}
+
+// Write collects the document.
+func (d *Redacting) Write(p []byte) (int, error) { return d.buf.Write(p) }
+
+// Close redacts and writes the document.
+func (d *Redacting) Close() error {
+	_, err := io.WriteString(d.W, d.Redact.Redact(d.buf.String()))
+	d.buf.Reset()
+	return err
+}

@@ -1,0 +1,80 @@
+// Package ci owns every byte that leaves the program: terminal, log, outputs, step summary.
+//
+// CI systems read commands out of logs: a certificate subject with a line end and "::set-output" in it is an attack.
+// So everything printed passes a Guard, which makes one harmless line out of anything and redacts known secrets, and
+// only the emitter in this package writes commands, with constant names and escaped data.
+package ci
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Text makes one harmless line out of foreign text: no control or format characters, no line ends, nothing that a log
+// parser of GitHub (v1 and v2) or Azure Pipelines reads as a command. It is idempotent, and text that needs nothing
+// comes back unchanged.
+func Text(s string) string {
+	if plain(s) {
+		return s
+	}
+	var b strings.Builder
+	b.Grow(len(s) + 16)
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case hidden(r):
+			if r > 0xFFFF {
+				fmt.Fprintf(&b, `\U%08X`, r)
+			} else {
+				fmt.Fprintf(&b, `\u%04X`, r)
+			}
+		default:
+			b.WriteRune(r)
+		}
+		i += n
+	}
+	return disarm(b.String())
+}
+
+// plain is the fast path: printable ASCII without # and not starting with a colon.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 && c != '\t' || c >= 0x7f || c == '#' || c == ':' {
+			return false
+		}
+	}
+	return true
+}
+
+// hidden reports characters that change how a line is split or read without being seen. A tab is left alone.
+func hidden(r rune) bool {
+	if r == '\t' {
+		return false
+	}
+	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs) || r == utf8.RuneError
+}
+
+// disarm breaks command introducers with a character that can be seen. Zero-width characters would not do: culture-aware
+// string comparison ignores them.
+func disarm(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		b.WriteByte(s[i])
+		if s[i] != '#' {
+			continue
+		}
+		rest := s[i+1:]
+		if strings.HasPrefix(rest, "[") || len(rest) >= 4 && strings.EqualFold(rest[:4], "vso[") {
+			b.WriteByte('_')
+		}
+	}
+	out := b.String()
+	if strings.HasPrefix(strings.TrimLeftFunc(out, unicode.IsSpace), "::") {
+		out = "_" + out
+	}
+	return out
+}

@@ -62,6 +62,7 @@ type Assertion struct {
 // Stamp names the stamp and the digests of everything the plan was derived from.
 type Stamp struct {
 	Name         string   `json:"name"`
+	File         string   `json:"file"` // stamp.yaml in the repository, slash-separated
 	Region       string   `json:"region"`
 	FQDN         string   `json:"fqdn"` // without the region
 	Identity     string   `json:"identity"`

@@ -1,0 +1,249 @@
+package certstamp_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/certstamp/certstamp/"
+
+// edges is the whole list of who may import whom, with the reason. A new edge is a design decision: argue it here.
+var edges = map[string]map[string]string{
+	"internal/secret":  {},
+	"internal/journal": {},
+	"internal/live":    {},
+	"policies":         {},
+	"pfx":              {},
+	"internal/stamp": {
+		"policies":        "versions and identities are checked while the file is read",
+		"internal/secret": "the file holds references, typed by role",
+	},
+	"csr": {
+		"policies": "which endpoints need which names and usages",
+		"pfx":      "a certificate to renew is read from a bundle",
+	},
+	"validate": {
+		"policies": "rule parameters, catalogue and transitions are data",
+		"pfx":      "the subject of every rule",
+	},
+	"internal/plan": {
+		"policies": "gates, calls and health checks by version",
+		"validate": "a plan is made from judged files, and refusals are findings",
+	},
+	"stage": {
+		"internal/plan": "its typed section",
+		"validate":      "what the layout doctor says is a finding",
+	},
+	"stage/stagetest": {
+		"stage": "the conformance suite of every share",
+	},
+	"rotate": {
+		"internal/plan":   "its typed section",
+		"internal/secret": "credentials pass through",
+		"rotate/pep":      "the endpoint it drives",
+		"validate":        "a refusal is a finding",
+	},
+	"rotate/bmc": {
+		"internal/plan":   "its typed section",
+		"internal/secret": "credentials pass through",
+		"rotate/pep":      "the endpoint it drives",
+		"validate":        "a refusal is a finding",
+	},
+	"rotate/pep": {
+		"internal/plan":      "calls with their parameters come from the plan",
+		"internal/secret":    "credentials pass through",
+		"rotate/psrp":        "commands and records",
+		"rotate/psrp/clixml": "values of records",
+		"rotate/wsman":       "the session",
+	},
+	"rotate/wsman": {
+		"internal/secret":    "the password of the login",
+		"rotate/psrp":        "drives the protocol core",
+		"rotate/psrp/clixml": "secure strings pass through",
+	},
+	"rotate/psrp":        {"rotate/psrp/clixml": "message data"},
+	"rotate/psrp/clixml": {},
+	"rotate/pepsim": {
+		"internal/secret":    "the passwords of its users",
+		"rotate/psrp":        "the server role of the protocol core",
+		"rotate/psrp/clixml": "values of records",
+	},
+}
+
+// dialers are the only rooms that may open a connection.
+var dialers = []string{"stage/smb", "rotate/wsman", "rotate/bmc", "internal/live", "validate/crl", "rotate/pepsim"}
+
+// deaf lists standard packages that a pure room must not know, because it would then do I/O or read a clock.
+var deaf = map[string][]string{
+	"rotate/psrp":        {"net", "net/http", "os"},
+	"rotate/psrp/clixml": {"net", "net/http", "os"},
+	"validate":           {"net", "net/http", "os"},
+	"policies":           {"net", "net/http", "os"},
+	"pfx":                {"net", "net/http", "os"},
+	"internal/plan":      {"net/http", "os"},
+	"csr":                {"net", "net/http", "os"},
+	"stage":              {"net", "net/http"},
+	"rotate":             {"net", "net/http", "os"},
+}
+
+// clockless rooms take the time as an input.
+var clockless = []string{"rotate/psrp", "rotate/psrp/clixml", "validate", "policies", "pfx", "internal/plan", "csr"}
+
+// onlyFrom names packages with a single door.
+var onlyFrom = map[string][]string{
+	"rotate/pepsim":                         {"cmd/internal/demo", "cmd/internal/cli/simulate.go"},
+	"github.com/masterzen/winrm":            {"rotate/wsman"},
+	"github.com/sethvargo/go-githubactions": {"cmd/internal/ci"},
+}
+
+type file struct {
+	dir, name string
+	ast       *ast.File
+}
+
+func sources(t *testing.T) []file {
+	t.Helper()
+	var out []file
+	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && p != "." || d.Name() == "testdata" || d.Name() == "demo-out") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(p, ".go") || strings.HasSuffix(p, "_test.go") {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), p, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		out = append(out, file{dir: path.Dir(filepath.ToSlash(p)), name: d.Name(), ast: f})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func imports(f file) []string {
+	var out []string
+	for _, i := range f.ast.Imports {
+		p, _ := strconv.Unquote(i.Path.Value)
+		out = append(out, p)
+	}
+	return out
+}
+
+func TestRooms(t *testing.T) {
+	for _, f := range sources(t) {
+		room := f.dir + "/" + f.name
+		allowed, listed := edges[f.dir]
+		inCmd := strings.HasPrefix(f.dir, "cmd/")
+		if !listed && !inCmd && f.dir != "." {
+			t.Errorf("%s: package %s is not in the list of rooms", room, f.dir)
+		}
+		for _, imp := range imports(f) {
+			own, isOwn := strings.CutPrefix(imp, module)
+			if isOwn && !inCmd && allowed[own] == "" {
+				t.Errorf("%s imports %s: no such edge is allowed", room, own)
+			}
+			if isOwn && strings.HasPrefix(own, "cmd/") && !inCmd {
+				t.Errorf("%s imports %s: rooms know nothing of the command line", room, own)
+			}
+			if slices.Contains(deaf[f.dir], imp) {
+				t.Errorf("%s imports %s: this room does no I/O", room, imp)
+			}
+			for target, from := range onlyFrom {
+				if (own == target || imp == target || strings.HasPrefix(imp, target+"/")) && f.dir != target && !slices.Contains(from, f.dir) && !slices.Contains(from, room) {
+					t.Errorf("%s imports %s: only %v may", room, target, from)
+				}
+			}
+		}
+	}
+}
+
+// TestClocks holds that only cmd reads the wall clock, the environment and the arguments, and that pure rooms read no
+// clock at all.
+func TestClocks(t *testing.T) {
+	for _, f := range sources(t) {
+		pure := slices.Contains(clockless, f.dir)
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			pkg, ok := sel.X.(*ast.Ident)
+			if !ok {
+				return true
+			}
+			name := pkg.Name + "." + sel.Sel.Name
+			switch name {
+			case "time.Now", "time.Since", "time.Until":
+				if pure {
+					t.Errorf("%s/%s reads the clock (%s): take the time as an input", f.dir, f.name, name)
+				}
+			case "os.Getenv", "os.LookupEnv", "os.Environ", "os.Args", "os.Exit":
+				if f.dir != "cmd/certstamp" {
+					t.Errorf("%s/%s uses %s: only the doorway may", f.dir, f.name, name)
+				}
+			case "net.Dial", "net.DialTimeout", "tls.Dial", "http.Get", "http.Post":
+				if !slices.Contains(dialers, f.dir) {
+					t.Errorf("%s/%s dials (%s)", f.dir, f.name, name)
+				}
+			}
+			return true
+		})
+	}
+}
+
+// TestPackageComments holds that every package begins with an orientation.
+func TestPackageComments(t *testing.T) {
+	longest := map[string]int{}
+	for _, f := range sources(t) {
+		n := 0
+		if f.ast.Doc != nil {
+			n = len(f.ast.Doc.Text())
+		}
+		longest[f.dir] = max(longest[f.dir], n)
+	}
+	dirs := make([]string, 0, len(longest))
+	for d := range longest {
+		dirs = append(dirs, d)
+	}
+	sort.Strings(dirs)
+	for _, d := range dirs {
+		if longest[d] < 80 {
+			t.Errorf("package %s has no comment that orients (%d characters)", d, longest[d])
+		}
+		if base := path.Base(d); base == "util" || base == "common" || base == "helpers" {
+			t.Errorf("package %s is named for nothing it holds", d)
+		}
+	}
+}
+
+// TestNothingUnfinished keeps notes to ourselves out of what is committed.
+func TestNothingUnfinished(t *testing.T) {
+	for _, f := range sources(t) {
+		b, err := os.ReadFile(filepath.Join(f.dir, f.name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range []string{"TO" + "DO", "FIX" + "ME", "XX" + "X("} {
+			if strings.Contains(string(b), word) {
+				t.Errorf("%s/%s holds %s: finish it or file it", f.dir, f.name, word)
+			}
+		}
+	}
+}

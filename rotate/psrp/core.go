@@ -1,0 +1,508 @@
+package psrp
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/certstamp/certstamp/rotate/psrp/clixml"
+)
+
+// Config describes the client's end of a pool.
+type Config struct {
+	Pool           GUID            // also the ShellId
+	Rand           io.Reader       // crypto/rand when nil
+	FragmentSize   int             // bytes of one fragment with its header; 32 KiB when zero
+	InvocationInfo bool            // ask the server to echo bound parameters into records; it is off because they tell paths and users
+	Key            *rsa.PrivateKey // of the key exchange; drawn when first needed if nil
+}
+
+// OpKind says how an Op travels.
+type OpKind uint8
+
+// The operations of WS-Man that carry fragments.
+const (
+	OpCreate  OpKind = iota + 1 // creationXml
+	OpCommand                   // the arguments of a command line; Pipeline is the CommandId
+	OpSend                      // a stream of the pool or of a pipeline
+)
+
+// Op is something the caller must now send. Ops go out in order, each after the one before was answered.
+type Op struct {
+	Kind     OpKind
+	Pipeline GUID   // zero: the pool
+	Stream   string // of OpSend: stdin or pr
+	Data     []byte
+}
+
+// Event is what a Core tells its caller: Opened, Said or Ended.
+type Event interface{ event() }
+
+// Opened says that the pool is ready.
+type Opened struct{}
+
+// Said is one record of a pipeline.
+type Said struct {
+	Pipeline GUID
+	Record   Record
+}
+
+// Ended says that a pipeline has reached a final state. Err is nil when it completed.
+type Ended struct {
+	Pipeline GUID
+	Result   Result
+	Err      *PipelineError
+}
+
+func (Opened) event() {}
+func (Said) event()   {}
+func (Ended) event()  {}
+
+// maxKeptErrors and maxKeptErrorBytes bound Result.Errors; every error also comes as a record.
+const (
+	maxKeptErrors     = 1000
+	maxKeptErrorBytes = 16 << 20
+)
+
+// Core is the client's end of a runspace pool. It is not safe for concurrent use.
+type Core struct {
+	cfg     Config
+	out     Fragmenter
+	state   PoolState
+	streams map[GUID]*Defragmenter
+	ids     idSet
+	highest uint64
+	ops     []Op
+	events  []Event
+	private *clixml.Object
+	err     error
+
+	private2048 *rsa.PrivateKey
+	keySent     bool
+	session     *clixml.SessionKey
+
+	active   GUID
+	waiting  *Command // for the session key
+	errors   []ErrorRecord
+	errBytes int
+	lostAt   uint64
+}
+
+// NewCore makes the client's end of a pool that is not open yet.
+func NewCore(cfg Config) (*Core, error) {
+	if cfg.Pool.IsZero() {
+		return nil, errors.New("psrp: a pool needs an id")
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	return &Core{cfg: cfg, out: Fragmenter{Max: cfg.FragmentSize}, streams: map[GUID]*Defragmenter{}, private2048: cfg.Key}, nil
+}
+
+// State returns the state of the pool.
+func (c *Core) State() PoolState { return c.state }
+
+// Private returns what the server said about itself when the pool opened, or nil.
+func (c *Core) Private() *clixml.Object { return c.private }
+
+// Lost counts the messages of the pool that were sent but have not arrived.
+func (c *Core) Lost() uint64 { return c.ids.lost(c.highest) }
+
+// Open asks for the pool.
+func (c *Core) Open() error {
+	if c.state != PoolBeforeOpen {
+		return fmt.Errorf("psrp: open: the pool is %v", c.state)
+	}
+	var data []byte
+	for _, m := range []struct {
+		t MessageType
+		v any
+	}{{SessionCapability, capability()}, {InitRunspacePool, initPool()}} {
+		fragments, err := c.encode(m.t, GUID{}, m.v)
+		if err != nil {
+			return err
+		}
+		for _, f := range fragments {
+			data = append(data, f...)
+		}
+	}
+	c.state = PoolNegotiationSent
+	c.ops = append(c.ops, Op{Kind: OpCreate, Data: data})
+	return nil
+}
+
+// Invoke asks for a pipeline of one command. A pool runs one pipeline at a time. When the command holds a secret and the
+// session key is not there yet, the exchange comes first.
+func (c *Core) Invoke(pipeline GUID, cmd Command) error {
+	switch {
+	case c.err != nil:
+		return c.err
+	case c.state != PoolOpened:
+		return fmt.Errorf("psrp: invoke: the pool is %v", c.state)
+	case !c.active.IsZero():
+		return errors.New("psrp: invoke: another pipeline is running")
+	case pipeline.IsZero():
+		return errors.New("psrp: invoke: a pipeline needs an id")
+	}
+	if err := cmd.check(); err != nil {
+		return err
+	}
+	c.errors, c.errBytes, c.lostAt = nil, 0, c.Lost()
+	if c.session == nil && cmd.holdsSecret() {
+		if err := c.sendPublicKey(); err != nil {
+			return err
+		}
+		c.active, c.waiting = pipeline, &cmd
+		return nil
+	}
+	if err := c.start(pipeline, cmd); err != nil {
+		return err
+	}
+	c.active = pipeline
+	return nil
+}
+
+// check refuses what a no-language endpoint would refuse, and what could turn a name into something else.
+func (c Command) check() error {
+	if c.Script {
+		return errors.New("psrp: script text is not sent, only cmdlets with named parameters")
+	}
+	if !isName(c.Name) {
+		return fmt.Errorf("psrp: %.64q is not the name of a cmdlet", c.Name)
+	}
+	for _, p := range c.Params {
+		if !isName(p.Name) || strings.HasPrefix(p.Name, "-") {
+			return fmt.Errorf("psrp: %s: %.64q is not the name of a parameter", c.Name, p.Name)
+		}
+	}
+	return nil
+}
+
+func isName(s string) bool {
+	if s == "" || len(s) > 256 {
+		return false
+	}
+	for _, r := range s {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		if !letter && r != '-' && r != '_' && r != '\\' && r != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Core) start(pipeline GUID, cmd Command) error {
+	fragments, err := c.encode(CreatePipeline, pipeline, createPipeline(cmd, c.cfg.InvocationInfo))
+	if err != nil {
+		return fmt.Errorf("psrp: %s: %w", cmd.Name, err)
+	}
+	for i, f := range fragments {
+		op := Op{Kind: OpSend, Pipeline: pipeline, Stream: "stdin", Data: f}
+		if i == 0 {
+			op.Kind, op.Stream = OpCommand, ""
+		}
+		c.ops = append(c.ops, op)
+	}
+	return nil
+}
+
+func (c *Core) sendPublicKey() error {
+	if c.keySent {
+		return nil
+	}
+	if c.private2048 == nil {
+		k, err := rsa.GenerateKey(c.cfg.Rand, rsaBits)
+		if err != nil {
+			return fmt.Errorf("psrp: key exchange: %w", err)
+		}
+		c.private2048 = k
+	}
+	v := ms(clixml.Property{Name: "PublicKey", Value: encodePublicKey(&c.private2048.PublicKey)})
+	fragments, err := c.encode(PublicKey, GUID{}, v)
+	if err != nil {
+		return err
+	}
+	c.keySent = true
+	c.sendAll(GUID{}, "stdin", fragments)
+	return nil
+}
+
+func (c *Core) sendAll(pipeline GUID, stream string, fragments [][]byte) {
+	for _, f := range fragments {
+		c.ops = append(c.ops, Op{Kind: OpSend, Pipeline: pipeline, Stream: stream, Data: f})
+	}
+}
+
+func (c *Core) encode(t MessageType, pipeline GUID, v any) ([][]byte, error) {
+	data, err := clixml.Marshal(v, sealer(c.session))
+	if err != nil {
+		return nil, err
+	}
+	return c.out.Fragments(Message{Destination: ToServer, Type: t, Pool: c.cfg.Pool, Pipeline: pipeline, Data: data}), nil
+}
+
+// sealer and opener keep a nil key from becoming an interface that is not nil.
+func sealer(k *clixml.SessionKey) clixml.Sealer {
+	if k == nil {
+		return nil
+	}
+	return k
+}
+
+func opener(k *clixml.SessionKey) clixml.Opener {
+	if k == nil {
+		return nil
+	}
+	return k
+}
+
+// Outgoing returns the next thing to send.
+func (c *Core) Outgoing() (Op, bool) {
+	if len(c.ops) == 0 {
+		return Op{}, false
+	}
+	op := c.ops[0]
+	c.ops = c.ops[1:]
+	return op, true
+}
+
+// Listen names the stream to receive from next; ok is false when nothing is to come.
+func (c *Core) Listen() (stream GUID, ok bool) {
+	switch {
+	case c.err != nil:
+		return GUID{}, false
+	case c.state == PoolNegotiationSent || c.state == PoolNegotiationSucceeded || c.state == PoolOpening, c.waiting != nil:
+		return GUID{}, true
+	case !c.active.IsZero():
+		return c.active, true
+	}
+	return GUID{}, false
+}
+
+// Interrupted says that a connection was lost while the stream was being received: bytes of a fragment whose rest went
+// with it are dropped, and so are objects whose next fragment never came.
+func (c *Core) Interrupted(stream GUID) {
+	if d := c.streams[stream]; d != nil {
+		d.Resync()
+	}
+}
+
+// Next returns the next event.
+func (c *Core) Next() (Event, bool) {
+	if len(c.events) == 0 {
+		return nil, false
+	}
+	e := c.events[0]
+	c.events = c.events[1:]
+	return e, true
+}
+
+// Receive takes bytes of a stream, split anywhere. An error ends the pool for good and comes again on each later call.
+func (c *Core) Receive(stream GUID, b []byte) error {
+	if c.err != nil {
+		return c.err
+	}
+	d := c.streams[stream]
+	if d == nil {
+		d = &Defragmenter{Tolerant: true}
+		c.streams[stream] = d
+	}
+	_, err := d.Write(b)
+	c.highest = max(c.highest, d.Highest)
+	for o := range d.Messages() {
+		if err != nil {
+			break
+		}
+		err = c.object(o)
+	}
+	if err != nil {
+		c.err = err
+	}
+	return err
+}
+
+func (c *Core) object(o Object) error {
+	fresh, err := c.ids.add(o.ID)
+	if err != nil || !fresh {
+		return err
+	}
+	m, err := DecodeMessage(o.Data)
+	if err != nil {
+		return err
+	}
+	if m.Destination != ToClient {
+		return errors.New("psrp: a message for the server came to the client")
+	}
+	if m.Pipeline.IsZero() {
+		return c.poolMessage(m)
+	}
+	if m.Pipeline != c.active || c.waiting != nil {
+		return nil // of a pipeline that has ended
+	}
+	return c.pipelineMessage(m)
+}
+
+func (c *Core) value(m Message) (any, error) {
+	v, err := clixml.Unmarshal(m.Data, opener(c.session))
+	if err != nil {
+		return nil, fmt.Errorf("psrp: message %#08x: %w", uint32(m.Type), err)
+	}
+	return v, nil
+}
+
+func (c *Core) poolMessage(m Message) error {
+	switch m.Type {
+	case SessionCapability, ApplicationPrivateData, RunspacePoolState, EncryptedSessionKey, PoolHostCall:
+	case PublicKeyRequest:
+		return c.sendPublicKey()
+	default:
+		return nil
+	}
+	v, err := c.value(m)
+	if err != nil {
+		return err
+	}
+	o, _ := v.(*clixml.Object)
+	switch m.Type {
+	case SessionCapability:
+		version := o.Text("protocolversion")
+		if !strings.HasPrefix(version, "2.") {
+			return fmt.Errorf("psrp: the server speaks protocol version %.32q, want 2.x", version)
+		}
+		if c.state == PoolNegotiationSent {
+			c.state = PoolNegotiationSucceeded
+		}
+	case ApplicationPrivateData:
+		c.private = o.Object("ApplicationPrivateData")
+	case RunspacePoolState:
+		return c.poolState(o)
+	case EncryptedSessionKey:
+		return c.sessionKey(o)
+	case PoolHostCall:
+		return c.hostCall(m, v)
+	}
+	return nil
+}
+
+func (c *Core) poolState(o *clixml.Object) error {
+	n, ok := o.Int("RunspaceState")
+	if !ok {
+		return errors.New("psrp: a pool state without a number")
+	}
+	switch state := PoolState(n); state {
+	case PoolOpened:
+		if c.state != PoolOpened {
+			c.state = PoolOpened
+			c.events = append(c.events, Opened{})
+		}
+	case PoolBroken, PoolClosed:
+		c.state = state
+		e := &PoolError{State: state}
+		if x, ok := o.Get("ExceptionAsErrorRecord"); ok && x != nil {
+			e.Record = parseError(x)
+		}
+		return e
+	}
+	return nil
+}
+
+func (c *Core) sessionKey(o *clixml.Object) error {
+	if c.session != nil {
+		return nil
+	}
+	if !c.keySent {
+		return errors.New("psrp: a session key came unasked")
+	}
+	k, err := openSessionKey(c.private2048, o.Text("EncryptedSessionKey"))
+	if err != nil {
+		return err
+	}
+	c.session = k
+	if c.waiting != nil {
+		cmd := *c.waiting
+		c.waiting = nil
+		return c.start(c.active, cmd)
+	}
+	return nil
+}
+
+// hostCall answers what waits for an answer; nobody is there to see the rest.
+func (c *Core) hostCall(m Message, v any) error {
+	h, err := parseHostCall(v)
+	if err != nil {
+		return err
+	}
+	if h.Void() {
+		return nil
+	}
+	t := PipelineHostResponse
+	if m.Type == PoolHostCall {
+		t = PoolHostResponse
+	}
+	fragments, err := c.encode(t, m.Pipeline, h.refusal())
+	if err != nil {
+		return err
+	}
+	if len(c.ops) > 1000 {
+		return fmt.Errorf("%w: a flood of host calls", ErrLimit)
+	}
+	c.sendAll(m.Pipeline, "pr", fragments)
+	return nil
+}
+
+func (c *Core) pipelineMessage(m Message) error {
+	switch m.Type {
+	case PipelineOutput, PipelineErrorRecord, PipelineStateMessage, DebugRecord, VerboseRecord, WarningRecord,
+		ProgressRecord, InformationRecord, PipelineHostCall:
+	default:
+		return nil
+	}
+	v, err := c.value(m)
+	if err != nil {
+		// One unreadable record must not cost a running rotation its witness.
+		c.say(Unreadable{Type: m.Type, Err: err})
+		return nil //nolint:nilerr // the record carries the error
+	}
+	switch m.Type {
+	case PipelineStateMessage:
+		c.pipelineState(v)
+		return nil
+	case PipelineHostCall:
+		return c.hostCall(m, v)
+	}
+	r, _, err := decodeRecord(m.Type, v)
+	if err != nil {
+		c.say(Unreadable{Type: m.Type, Err: err})
+		return nil //nolint:nilerr // the record carries the error
+	}
+	if e, isError := r.(ErrorRecord); isError && len(c.errors) < maxKeptErrors && c.errBytes+len(m.Data) <= maxKeptErrorBytes {
+		c.errors = append(c.errors, e)
+		c.errBytes += len(m.Data)
+	}
+	c.say(r)
+	return nil
+}
+
+func (c *Core) say(r Record) { c.events = append(c.events, Said{Pipeline: c.active, Record: r}) }
+
+func (c *Core) pipelineState(v any) {
+	o, _ := v.(*clixml.Object)
+	n, ok := o.Int("PipelineState")
+	state := PipelineState(n)
+	if !ok || !state.Final() {
+		return // Running and the like are passing, and other servers send them
+	}
+	e := Ended{Pipeline: c.active, Result: Result{State: state, Errors: c.errors, Lost: c.Lost() - c.lostAt, Sent: true}}
+	if state != PipelineCompleted {
+		e.Err = &PipelineError{State: state}
+		if x, ok := o.Get("ExceptionAsErrorRecord"); ok && x != nil {
+			e.Err.Record = parseError(x)
+		}
+	}
+	delete(c.streams, c.active)
+	c.active, c.errors = GUID{}, nil
+	c.events = append(c.events, e)
+}

@@ -106,14 +106,17 @@ type Transition struct {
 	Source   string `json:"source"`
 }
 
-// Observed is what an endpoint served when the plan was made. An unreachable endpoint has an empty LeafSHA256.
+// Observed is what an endpoint served when the plan was made. An unreachable endpoint has an empty LeafSHA256. Chain
+// holds the certificates themselves, because the CA transition was judged by them and must come out the same when the
+// plan is derived again.
 type Observed struct {
-	Endpoint   string `json:"endpoint"`
-	Host       string `json:"host"`
-	LeafSHA256 string `json:"leafSha256"`
-	NotAfter   string `json:"notAfter"`
-	Issuer     string `json:"issuer"`
-	Error      string `json:"error"` // class of the failure: timeout, refused, tls; empty when served
+	Endpoint   string   `json:"endpoint"`
+	Host       string   `json:"host"`
+	LeafSHA256 string   `json:"leafSha256"`
+	NotAfter   string   `json:"notAfter"`
+	Issuer     string   `json:"issuer"`
+	Error      string   `json:"error"` // class of the failure: timeout, refused, tls; empty when served
+	Chain      []string `json:"chain"` // DER in base64 as served, leaf first
 }
 
 // Step is one line of what a reviewer approves.

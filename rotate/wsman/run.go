@@ -1,0 +1,266 @@
+package wsman
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/certstamp/certstamp/rotate/psrp"
+	"github.com/certstamp/certstamp/rotate/psrp/clixml"
+)
+
+// Run is one command under way. Read Records, or call Result to discard them, from one goroutine; Stop may be called
+// from any.
+type Run struct {
+	session *Session
+	ctx     context.Context //nolint:containedctx // the run lives as long as the call that started it
+	once    bool
+	command string // CommandId
+
+	sent    bool // a byte of the Command reached the socket
+	started bool // the server has taken the Command
+	running bool // it has been sent and has not ended
+	ended   bool
+	pending []psrp.Record
+	result  psrp.Result
+	err     error
+}
+
+// ErrBusy means that the session is running another command, or is closed.
+var ErrBusy = errors.New("wsman: the session runs one command at a time")
+
+// ErrNotStoppable means that a command that changes something is never stopped half-way.
+var ErrNotStoppable = errors.New("wsman: a changing command is not stopped")
+
+// Invoke sends a command and returns when the server has taken it, or when that failed; Result tells which. Cancelling
+// ctx leaves the command running.
+func (s *Session) Invoke(ctx context.Context, cmd psrp.Command, o Options) *Run {
+	r := &Run{session: s, ctx: ctx, once: o.AtMostOnce}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.run != nil && s.run.running {
+		r.finish(ErrBusy)
+		return r
+	}
+	id, err := clixml.NewGUID(s.cfg.Rand)
+	if err != nil {
+		r.finish(fmt.Errorf("wsman: %w", err))
+		return r
+	}
+	r.command = id.String()
+	s.run = r
+	ctx, done := s.guard(ctx)
+	defer done()
+	if err := s.start(ctx, r, id, cmd); err != nil {
+		r.fail(err)
+	}
+	return r
+}
+
+func (s *Session) start(ctx context.Context, r *Run, id psrp.GUID, cmd psrp.Command) error {
+	if err := s.core.Invoke(id, cmd); err != nil {
+		return err
+	}
+	for {
+		if err := s.flush(ctx, r); err != nil {
+			return err
+		}
+		if r.started {
+			return nil
+		}
+		// The session key comes on the pool's stream.
+		stream, ok := s.core.Listen()
+		if !ok || !stream.IsZero() {
+			return errors.New("wsman: the command did not come out of the core")
+		}
+		if _, err := s.receiveStream(ctx, stream); err != nil {
+			return fmt.Errorf("wsman: key exchange: %w", err)
+		}
+	}
+}
+
+// command sends the Command itself. A cmdlet that only reads may be sent again under the same CommandId: a server that
+// knows the id has taken it before. A cmdlet that changes something goes out on a fresh connection, once.
+func (s *Session) command(ctx context.Context, r *Run, op psrp.Op) error {
+	request := commandRequest(s.shell, r.command, op.Data)
+	if r.once {
+		if err := s.control.renew(ctx); err != nil {
+			return fmt.Errorf("wsman: command: %w", err)
+		}
+	}
+	var window context.Context
+	for attempt := 0; ; attempt++ {
+		body, sent, err := s.call(ctx, s.control, request, r.once)
+		r.sent = r.sent || sent
+		r.running = r.sent
+		switch {
+		case err == nil:
+			if id := commandID(body); id != "" && !sameID(id, r.command) {
+				r.command = id
+			}
+			r.started = true
+			return nil
+		case faultCode(err) == FaultCommandExists && attempt > 0:
+			r.started = true
+			return nil
+		case r.refused(err):
+			r.running = false
+			return fmt.Errorf("wsman: command: %w", err)
+		case r.once || ctx.Err() != nil || !transient(err):
+			return fmt.Errorf("wsman: command: %w", err)
+		}
+		if window == nil {
+			w, cancel := context.WithTimeout(ctx, s.cfg.RecoveryWindow)
+			defer cancel() //nolint:gocritic // one at most
+			window = w
+		}
+		if s.cfg.Wait(window, s.backoff(attempt)) != nil {
+			return fmt.Errorf("wsman: command: %w", err)
+		}
+	}
+}
+
+// refused reports whether the server has said for certain that it did not take the command. Anything it did not say
+// that clearly leaves the outcome of a changing command open.
+func (r *Run) refused(err error) bool {
+	var f *Fault
+	if !errors.As(err, &f) {
+		return false
+	}
+	switch f.Code {
+	case FaultAccessDenied, FaultUnknownShell, FaultConfiguration, FaultTooLarge, FaultHeader, FaultAction, FaultDisconnected:
+		return true
+	}
+	return f.Quota() || !r.once && f.Code != FaultTimedOut
+}
+
+// Started reports whether the server has taken the command.
+func (r *Run) Started() bool { return r.started }
+
+// Records yields the records while they arrive, in order, once. Breaking out of the loop sends nothing: the command runs
+// on, Result goes on reading, and Session.Close detaches.
+func (r *Run) Records() iter.Seq[psrp.Record] {
+	return func(yield func(psrp.Record) bool) {
+		for {
+			record, ok := r.next()
+			if !ok || !yield(record) {
+				return
+			}
+		}
+	}
+}
+
+// Result waits for the end of the command and says how it ended: nil for Completed, a *psrp.PipelineError for Failed or
+// Stopped, and psrp.ErrOutcomeUnknown when the command was sent and its end was not seen.
+func (r *Run) Result() (psrp.Result, error) {
+	for {
+		if _, ok := r.next(); !ok {
+			return r.result, r.err
+		}
+	}
+}
+
+func (r *Run) next() (psrp.Record, bool) {
+	s := r.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if len(r.pending) > 0 {
+			record := r.pending[0]
+			r.pending = r.pending[1:]
+			return record, true
+		}
+		if r.ended {
+			return nil, false
+		}
+		if s.closed {
+			r.fail(errors.New("wsman: the session was closed"))
+			continue
+		}
+		ctx, done := s.guard(r.ctx)
+		err := r.step(ctx)
+		done()
+		if err != nil {
+			r.fail(err)
+		}
+	}
+}
+
+// step makes one Receive and hands on what came.
+func (r *Run) step(ctx context.Context) error {
+	s := r.session
+	stream, ok := s.core.Listen()
+	if !ok || stream.IsZero() {
+		return errors.New("wsman: the command is not running")
+	}
+	gone, err := s.receiveStream(ctx, stream)
+	var ended *psrp.Ended
+	for {
+		event, more := s.core.Next()
+		if !more {
+			break
+		}
+		switch e := event.(type) {
+		case psrp.Said:
+			r.pending = append(r.pending, e.Record)
+		case psrp.Ended:
+			ended = &e
+		}
+	}
+	switch {
+	case ended != nil:
+		r.end(*ended)
+		if !gone {
+			// The pipeline has ended, so this stops nothing: it frees the command on the server.
+			_, _, _ = s.call(ctx, s.control, signalRequest(s.shell, r.command, signalTerminate), false)
+		}
+		return nil
+	case err != nil:
+		return err
+	case gone:
+		return errors.New("wsman: the command is done, but its final state was lost")
+	}
+	return s.flush(ctx, r) // answers to host calls
+}
+
+func (r *Run) end(e psrp.Ended) {
+	r.result = e.Result
+	r.result.Sent = true
+	r.running = false
+	var err error
+	if e.Err != nil {
+		err = e.Err
+	}
+	r.finish(err)
+}
+
+// fail ends the run with an error, which leaves the outcome unknown if the command may have been taken.
+func (r *Run) fail(err error) {
+	r.result.Sent = r.sent
+	if r.running {
+		err = &psrp.OutcomeUnknownError{Sent: r.sent, Err: err}
+	}
+	r.finish(err)
+}
+
+func (r *Run) finish(err error) {
+	r.ended = true
+	r.err = err
+}
+
+// Stop asks the server to stop a command that only reads; Records and Result then see it end as Stopped. It takes at
+// most ten seconds, also after the run's context was cancelled.
+func (r *Run) Stop(ctx context.Context) error {
+	if r.once {
+		return ErrNotStoppable
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	s := r.session
+	_, _, err := s.call(ctx, s.control, signalRequest(s.shell, r.command, signalStop), false)
+	if err != nil {
+		return fmt.Errorf("wsman: stop: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,336 @@
+package wsman
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/certstamp/certstamp/rotate/psrp"
+	"github.com/certstamp/certstamp/rotate/psrp/clixml"
+)
+
+// Session is a runspace pool on one host. It runs one command at a time.
+type Session struct {
+	cfg     *Config
+	client  client
+	control *Transport // everything but Receive
+	receive *Transport // Receive alone, because it blocks its connection
+	core    *psrp.Core
+	shell   string
+
+	mu     sync.Mutex // held while the core is driven
+	run    *Run       // the latest
+	closed bool
+
+	cancelMu sync.Mutex
+	cancel   context.CancelFunc // of what the run is doing right now
+}
+
+// Dial opens a session. A *ConnectError means that another host may be tried; ErrUnauthorized means that none must be.
+func Dial(ctx context.Context, cfg Config) (*Session, error) {
+	c, err := cfg.resolved()
+	if err != nil {
+		return nil, err
+	}
+	pool, err := clixml.NewGUID(c.Rand)
+	if err != nil {
+		return nil, fmt.Errorf("wsman: %w", err)
+	}
+	id, err := clixml.NewGUID(c.Rand)
+	if err != nil {
+		return nil, fmt.Errorf("wsman: %w", err)
+	}
+	core, err := psrp.NewCore(psrp.Config{
+		Pool: pool, Rand: c.Rand, FragmentSize: fragmentSize, InvocationInfo: c.InvocationInfo,
+	})
+	if err != nil {
+		return nil, err
+	}
+	g := &gate{}
+	s := &Session{
+		cfg: &c,
+		client: client{
+			to:        c.url(),
+			resource:  nsPowerShell + "/" + c.Configuration,
+			session:   "uuid:" + id.String(),
+			locale:    c.Locale,
+			operation: FormatDuration(c.OperationTimeout),
+		},
+		control: newTransport(&c, g),
+		receive: newTransport(&c, g),
+		core:    core,
+		shell:   pool.String(),
+	}
+	if c.IdleTimeout > 0 {
+		s.client.idle = FormatDuration(c.IdleTimeout)
+	}
+	if err := s.open(ctx); err != nil {
+		s.abandon(ctx)
+		return nil, err
+	}
+	return s, nil
+}
+
+// Private returns what the server said about itself, such as its PSVersionTable, or nil.
+func (s *Session) Private() *clixml.Object { return s.core.Private() }
+
+// Host returns host and port.
+func (s *Session) Host() string { return s.cfg.address() }
+
+// Dials counts the connections the session has opened.
+func (s *Session) Dials() int64 { return s.control.Dials() + s.receive.Dials() }
+
+func (s *Session) open(ctx context.Context) error {
+	if err := s.core.Open(); err != nil {
+		return err
+	}
+	op, _ := s.core.Outgoing()
+	if err := s.create(ctx, op.Data); err != nil {
+		return err
+	}
+	for s.core.State() != psrp.PoolOpened {
+		stream, ok := s.core.Listen()
+		if !ok {
+			return fmt.Errorf("wsman: the pool is %v and has nothing more to say", s.core.State())
+		}
+		if _, err := s.receiveStream(ctx, stream); err != nil {
+			return fmt.Errorf("wsman: open: %w", err)
+		}
+	}
+	for {
+		if _, more := s.core.Next(); !more {
+			return nil
+		}
+	}
+}
+
+// createAttempts is what Windows' own client takes.
+const createAttempts = 5
+
+// create repeats a Create whose answer was lost under the same ShellId: a shell that is there already is ours.
+func (s *Session) create(ctx context.Context, fragments []byte) error {
+	r := s.client.create(s.shell, fragments)
+	for attempt := 0; ; attempt++ {
+		body, sent, err := s.call(ctx, s.control, r, false)
+		switch {
+		case err == nil:
+			if id := shellID(body); id != "" {
+				s.shell = id
+			}
+			return nil
+		case attempt > 0 && faultCode(err) == FaultShellExists:
+			return nil
+		case ctx.Err() != nil || !transient(err) || errors.Is(err, ErrUnsealed):
+			return fmt.Errorf("wsman: create: %w", err)
+		case attempt == 0 && !sent, attempt+1 >= createAttempts:
+			var c *ConnectError
+			if !errors.As(err, &c) {
+				err = &ConnectError{Host: s.cfg.address(), Err: err}
+			}
+			return fmt.Errorf("wsman: create: %w", err)
+		}
+		if err := s.cfg.Wait(ctx, s.backoff(attempt)); err != nil {
+			return err
+		}
+	}
+}
+
+// call makes one round trip. sent tells whether a byte of the request reached the socket.
+func (s *Session) call(ctx context.Context, t *Transport, r request, once bool) (body *element, sent bool, err error) {
+	id, err := clixml.NewGUID(s.cfg.Rand)
+	if err != nil {
+		return nil, false, fmt.Errorf("wsman: %w", err)
+	}
+	messageID := "uuid:" + id.String()
+	envelope := s.client.envelope(r, messageID)
+	if len(envelope) > maxEnvelope {
+		return nil, false, fmt.Errorf("wsman: %s: an envelope of %d bytes, at most %d", r.name, len(envelope), maxEnvelope)
+	}
+	reply, sent, err := t.exchange(ctx, envelope, once)
+	if err == nil {
+		body, err = parseReply(reply, r.action, messageID)
+	}
+	s.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "exchange",
+		slog.String("operation", r.name), slog.Int("out", len(envelope)), slog.Int("in", len(reply)),
+		slog.Bool("ok", err == nil), slog.Uint64("fault", uint64(faultCode(err))))
+	return body, sent, err
+}
+
+// flush sends what the core wants sent, in order.
+func (s *Session) flush(ctx context.Context, r *Run) error {
+	for {
+		op, ok := s.core.Outgoing()
+		if !ok {
+			return nil
+		}
+		switch op.Kind {
+		case psrp.OpCommand:
+			if err := s.command(ctx, r, op); err != nil {
+				return err
+			}
+		case psrp.OpSend:
+			command := ""
+			if !op.Pipeline.IsZero() {
+				command = r.command
+			}
+			// Never repeated: a fragment that was applied twice would ruin the object.
+			if _, _, err := s.call(ctx, s.control, sendRequest(s.shell, command, op.Stream, op.Data), true); err != nil {
+				return fmt.Errorf("wsman: send: %w", err)
+			}
+		default:
+			return fmt.Errorf("wsman: operation %d does not belong here", op.Kind)
+		}
+	}
+}
+
+// receiveStream fetches what a stream has, and comes back when there was something. A server that has nothing says so
+// with a fault and is asked again; a lost connection is sought again for the length of the recovery window.
+func (s *Session) receiveStream(ctx context.Context, stream psrp.GUID) (done bool, err error) {
+	command := ""
+	if !stream.IsZero() {
+		command = s.run.command
+	}
+	var window context.Context
+	reconnects := 0
+	for attempt := 0; ; attempt++ {
+		body, _, err := s.call(ctx, s.receive, receiveRequest(s.shell, command), false)
+		if err == nil {
+			return s.deliver(stream, command, body)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return false, ctx.Err()
+		case faultCode(err) == FaultTimedOut:
+			window, attempt = nil, -1
+			continue
+		case faultCode(err) == FaultDisconnected && reconnects < 3:
+			reconnects++
+			if err := s.reconnect(ctx, command); err != nil {
+				return false, err
+			}
+			continue
+		case !transient(err):
+			return false, err
+		}
+		s.core.Interrupted(stream)
+		if window == nil {
+			w, cancel := context.WithTimeout(ctx, s.cfg.RecoveryWindow)
+			defer cancel() //nolint:gocritic // at most a few, and each ends with its own time
+			window = w
+		}
+		if s.cfg.Wait(window, s.backoff(attempt)) != nil {
+			if ctx.Err() != nil {
+				return false, ctx.Err()
+			}
+			return false, fmt.Errorf("no answer for %v: %w", s.cfg.RecoveryWindow, err)
+		}
+	}
+}
+
+func (s *Session) deliver(stream psrp.GUID, command string, body *element) (bool, error) {
+	r, err := parseReceived(body, command)
+	if err != nil {
+		return false, err
+	}
+	for _, b := range r.data {
+		if err := s.core.Receive(stream, b); err != nil {
+			return r.done, err
+		}
+	}
+	return r.done, nil
+}
+
+func (s *Session) reconnect(ctx context.Context, command string) error {
+	if _, _, err := s.call(ctx, s.control, reconnectRequest(s.shell, ""), false); err != nil {
+		return fmt.Errorf("wsman: reconnect: %w", err)
+	}
+	if command == "" {
+		return nil
+	}
+	if _, _, err := s.call(ctx, s.control, reconnectRequest(s.shell, command), false); err != nil {
+		return fmt.Errorf("wsman: reconnect: %w", err)
+	}
+	return nil
+}
+
+// Close ends the session. A pipeline that is still running is left alone: the session then detaches from it. Close works
+// after the context of the session was cancelled, within ten seconds of its own.
+func (s *Session) Close(ctx context.Context) error {
+	s.interrupt()
+	s.mu.Lock()
+	running := s.run != nil && s.run.running
+	s.mu.Unlock()
+	if running {
+		return s.Detach(ctx)
+	}
+	return s.leave(ctx, deleteRequest(s.shell), 3)
+}
+
+// Detach ends the session and leaves its pipeline running. Where the endpoint can, it is asked to drop further output,
+// which would otherwise block the cmdlet once the server's buffer is full.
+func (s *Session) Detach(ctx context.Context) error {
+	s.interrupt()
+	return s.leave(ctx, disconnectRequest(s.shell), 1)
+}
+
+func (s *Session) leave(ctx context.Context, r request, attempts int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	defer s.receive.Close()
+	defer s.control.Close()
+	for attempt := range attempts {
+		_, _, err := s.call(ctx, s.control, r, false)
+		if err == nil || !transient(err) {
+			break // a fault is an answer too: the shell is gone or stays, and the log has the code
+		}
+		if s.cfg.Wait(ctx, s.backoff(attempt)) != nil {
+			break
+		}
+	}
+	return nil
+}
+
+// abandon deletes a shell that did not open, if it was created at all.
+func (s *Session) abandon(ctx context.Context) {
+	if s.control.connected() {
+		_ = s.leave(ctx, deleteRequest(s.shell), 1)
+		return
+	}
+	s.closed = true
+	_ = s.control.Close()
+	_ = s.receive.Close()
+}
+
+// interrupt ends what the run is waiting for, so that the session can be closed beside it.
+func (s *Session) interrupt() {
+	s.cancelMu.Lock()
+	defer s.cancelMu.Unlock()
+	if s.cancel != nil {
+		s.cancel()
+	}
+}
+
+// guard makes a context that interrupt ends.
+func (s *Session) guard(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	s.cancelMu.Lock()
+	s.cancel = cancel
+	s.cancelMu.Unlock()
+	return ctx, func() {
+		s.cancelMu.Lock()
+		s.cancel = nil
+		s.cancelMu.Unlock()
+		cancel()
+	}
+}
+
+func sameID(a, b string) bool { return strings.EqualFold(a, b) }

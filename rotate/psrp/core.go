@@ -290,6 +290,11 @@ func (c *Core) Interrupted(stream GUID) {
 	}
 }
 
+// Abandon gives up a pipeline that the server has not taken, and everything that was to be sent for it.
+func (c *Core) Abandon() {
+	c.active, c.waiting, c.ops = GUID{}, nil, nil
+}
+
 // Next returns the next event.
 func (c *Core) Next() (Event, bool) {
 	if len(c.events) == 0 {

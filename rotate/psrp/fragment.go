@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 )
 
 const fragmentHeader = 21
@@ -151,6 +153,9 @@ func (d *Defragmenter) fragment(f []byte) error {
 	o := d.open[object]
 	if flags&flagStart != 0 {
 		d.drop(object)
+		if len(d.open) >= maxOpen && d.Tolerant {
+			d.drop(slices.Min(slices.Collect(maps.Keys(d.open)))) // one that will never end
+		}
 		if len(d.open) >= maxOpen {
 			return fmt.Errorf("%w: %d objects under way", ErrLimit, maxOpen)
 		}

@@ -39,8 +39,12 @@ func (s *Session) Invoke(ctx context.Context, cmd psrp.Command, o Options) *Run 
 	r := &Run{session: s, ctx: ctx, once: o.AtMostOnce}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.run != nil && s.run.running {
+	switch {
+	case s.closed || s.run != nil && s.run.running:
 		r.finish(ErrBusy)
+		return r
+	case s.broken != nil:
+		r.finish(fmt.Errorf("wsman: the session is of no further use: %w", s.broken))
 		return r
 	}
 	id, err := clixml.NewGUID(s.cfg.Rand)
@@ -62,6 +66,17 @@ func (s *Session) start(ctx context.Context, r *Run, id psrp.GUID, cmd psrp.Comm
 	if err := s.core.Invoke(id, cmd); err != nil {
 		return err
 	}
+	err := s.launch(ctx, r)
+	if err != nil && !r.running {
+		s.core.Abandon()
+		if !r.refused(err) {
+			s.broken = err // half a key exchange cannot be resumed
+		}
+	}
+	return err
+}
+
+func (s *Session) launch(ctx context.Context, r *Run) error {
 	for {
 		if err := s.flush(ctx, r); err != nil {
 			return err
@@ -106,6 +121,12 @@ func (s *Session) command(ctx context.Context, r *Run, op psrp.Op) error {
 			return nil
 		case r.refused(err):
 			r.running = false
+			return fmt.Errorf("wsman: command: %w", err)
+		case r.once && !r.sent && ctx.Err() == nil && transient(err):
+			var c *ConnectError
+			if !errors.As(err, &c) {
+				err = &ConnectError{Host: s.cfg.address(), Err: err}
+			}
 			return fmt.Errorf("wsman: command: %w", err)
 		case r.once || ctx.Err() != nil || !transient(err):
 			return fmt.Errorf("wsman: command: %w", err)
@@ -249,11 +270,14 @@ func (r *Run) finish(err error) {
 	r.err = err
 }
 
-// Stop asks the server to stop a command that only reads; Records and Result then see it end as Stopped. It takes at
-// most ten seconds, also after the run's context was cancelled.
+// Stop asks the server to stop a command that only reads; Records and Result then see it end as Stopped, unless their
+// context was cancelled. Stop takes at most ten seconds of its own.
 func (r *Run) Stop(ctx context.Context) error {
 	if r.once {
 		return ErrNotStoppable
+	}
+	if !r.started {
+		return errors.New("wsman: stop: the command was not started")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/certstamp/certstamp/rotate/psrp"
 	"github.com/certstamp/certstamp/rotate/psrp/clixml"
@@ -24,7 +25,9 @@ type Session struct {
 	mu     sync.Mutex // held while the core is driven
 	run    *Run       // the latest
 	closed bool
+	broken error // why no further command can run
 
+	closing  atomic.Bool
 	cancelMu sync.Mutex
 	cancel   context.CancelFunc // of what the run is doing right now
 }
@@ -176,6 +179,12 @@ func (s *Session) flush(ctx context.Context, r *Run) error {
 			if !op.Pipeline.IsZero() {
 				command = r.command
 			}
+			if op.Stream == "pr" || op.Pipeline.IsZero() {
+				// The connection may have idled since the last command, and died.
+				if err := s.control.renew(ctx); err != nil {
+					return fmt.Errorf("wsman: send: %w", err)
+				}
+			}
 			// Never repeated: a fragment that was applied twice would ruin the object.
 			if _, _, err := s.call(ctx, s.control, sendRequest(s.shell, command, op.Stream, op.Data), true); err != nil {
 				return fmt.Errorf("wsman: send: %w", err)
@@ -312,6 +321,7 @@ func (s *Session) abandon(ctx context.Context) {
 
 // interrupt ends what the run is waiting for, so that the session can be closed beside it.
 func (s *Session) interrupt() {
+	s.closing.Store(true)
 	s.cancelMu.Lock()
 	defer s.cancelMu.Unlock()
 	if s.cancel != nil {
@@ -325,6 +335,9 @@ func (s *Session) guard(ctx context.Context) (context.Context, func()) {
 	s.cancelMu.Lock()
 	s.cancel = cancel
 	s.cancelMu.Unlock()
+	if s.closing.Load() {
+		cancel()
+	}
 	return ctx, func() {
 		s.cancelMu.Lock()
 		s.cancel = nil

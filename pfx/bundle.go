@@ -53,7 +53,15 @@ func (b *Bundle) X509() []*x509.Certificate {
 }
 
 // Open checks the integrity of b and decrypts it. The error is or wraps [ErrPassword], [ErrFormat], [ErrLimit] or the
-// context's, or is an [*UnsupportedError].
+// context's, or is an [*UnsupportedError]. A file without a MAC is opened ([Facts.Integrity] says so); there a decryption
+// that makes no sense counts as a wrong password.
 func Open(ctx context.Context, b []byte, password string, l Limits) (*Bundle, error) {
-	return nil, &UnsupportedError{What: "opening: not built yet"}
+	r := newReader(ctx, l)
+	if err := r.file(b); err != nil {
+		return nil, err
+	}
+	if r.facts.Integrity == IntegritySignature {
+		return nil, &UnsupportedError{OID: oidSignedData, What: "integrity: signature instead of a MAC"}
+	}
+	return r.open(passwords(password))
 }

@@ -1,5 +1,7 @@
 package pfx
 
+import "context"
+
 // The values of [Facts.Integrity].
 const (
 	IntegrityNone      = "none"      // no MacData: nobody can tell whether the file was changed
@@ -13,7 +15,7 @@ const (
 	TripleDESSHA1       = "TripleDES-SHA1"
 	AES256SHA256        = "AES256-SHA256"
 	EncryptionRC2       = "RC2-40/3DES"
-	EncryptionMixed     = "mixed"
+	EncryptionMixed     = "mixed" // several ciphers, or one that is neither of the above
 	EncryptionNone      = "none"
 	EncryptionPartClear = "partly clear"
 	EncryptionUnknown   = "unknown"
@@ -47,7 +49,7 @@ func (k KeyFacts) SizeHint() string {
 		low, high int
 		name      string
 	}{
-		{40, 80, "Ed25519"}, {120, 176, "P-256"}, {177, 208, "P-384"}, {209, 272, "P-521"}, {600, 680, "RSA-1024"},
+		{40, 64, "Ed25519"}, {72, 80, "P-256"}, {120, 176, "P-256"}, {177, 208, "P-384"}, {209, 272, "P-521"}, {600, 680, "RSA-1024"},
 		{1190, 1280, "RSA-2048"}, {1750, 1850, "RSA-3072"}, {2340, 2432, "RSA-4096"}, {4600, 4760, "RSA-8192"},
 	} {
 		if k.CipherLen >= h.low && k.CipherLen <= h.high {
@@ -81,7 +83,13 @@ type Facts struct {
 	EncryptionDetail  string // every place with its algorithm
 }
 
-// Read tells what b shows without its password. The errors are those of [Open], except [ErrPassword].
+// Read tells what b shows without its password. Derivations over the limits are refused here already. The errors are those
+// of [Open], except [ErrPassword].
 func Read(b []byte, l Limits) (*Facts, error) {
-	return nil, &UnsupportedError{What: "reading: not built yet"}
+	r := newReader(context.Background(), l)
+	if err := r.file(b); err != nil {
+		return nil, err
+	}
+	r.conclude()
+	return &r.facts, nil
 }

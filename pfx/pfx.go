@@ -78,6 +78,6 @@ func malformed(format string, a ...any) error {
 	return fmt.Errorf("%w: %s", ErrFormat, fmt.Sprintf(format, a...))
 }
 
-func overLimit(what string, found, limit int) error {
+func overLimit(what string, found int64, limit int) error {
 	return fmt.Errorf("%w: %s %d, at most %d", ErrLimit, what, found, limit)
 }

@@ -1,0 +1,228 @@
+package pfx
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+const (
+	maxKeyDER  = 8 << 10 // a PKCS#8 RSA-8192 takes 4.7 kB; checking larger moduli takes seconds
+	maxRSABits = 16 << 10
+)
+
+func (r *reader) open(candidates []password) (*Bundle, error) {
+	if r.check != nil {
+		p, err := r.check.verify(r.budget.ctx, candidates, r.message)
+		if err != nil {
+			return nil, err
+		}
+		candidates = []password{p}
+	}
+	out := &Bundle{Leaf: -1}
+	for i := range r.safes {
+		s := &r.safes[i]
+		if s.kind != "data" {
+			if err := r.decryptSafe(i, s, candidates); err != nil {
+				return nil, err
+			}
+		}
+		for _, b := range s.bags {
+			if err := r.unpack(out, b, candidates); err != nil {
+				return nil, err
+			}
+		}
+	}
+	r.conclude()
+	out.Facts = r.facts
+	out.findLeaf()
+	return out, nil
+}
+
+// decryptSafe decrypts a safe and reads its bags, charging what they bring along.
+func (r *reader) decryptSafe(i int, s *safe, candidates []password) error {
+	var err error
+	for n, p := range candidates {
+		if n > 0 {
+			if _, err := r.budget.charge(s.scheme.what, int64(s.scheme.iterations), true, 3); err != nil {
+				return err
+			}
+		}
+		var plain []byte
+		if plain, err = s.scheme.decrypt(r.budget.ctx, p, s.ciphertext); err != nil {
+			if errors.Is(err, ErrPassword) {
+				continue
+			}
+			return err
+		}
+		if s.bags, err = r.contents(i, plain, s.depth); err == nil {
+			if s.bags == nil {
+				s.bags = []bag{} // open, and empty
+			}
+			return nil
+		}
+		// Without a MAC one wrong password in 256 ends in plausible padding and implausible contents.
+		if r.check != nil || !errors.Is(err, ErrFormat) {
+			return err
+		}
+		err = ErrPassword
+	}
+	return err
+}
+
+func (r *reader) unpack(out *Bundle, b bag, candidates []password) error {
+	switch b.oid {
+	case oidCertBag:
+		c, err := r.certificate(b)
+		if err != nil {
+			return err
+		}
+		out.Certificates = append(out.Certificates, c)
+	case oidKeyBag:
+		if !b.value.is(universal, tagSeq, true) {
+			return malformed("key: not a sequence")
+		}
+		key := Key{Facts: b.keyFacts()}
+		key.parse(sequenceDER(b.value.body)) // the walker keeps no headers
+		out.Keys = append(out.Keys, key)
+	case oidShroudedBag:
+		key := Key{Facts: b.keyFacts()}
+		der, err := r.unshroud(b, candidates)
+		if err != nil {
+			return err
+		}
+		key.parse(der)
+		out.Keys = append(out.Keys, key)
+	}
+	return nil
+}
+
+func (r *reader) unshroud(b bag, candidates []password) (der []byte, err error) {
+	for n, p := range candidates {
+		if n > 0 {
+			if _, err := r.budget.charge(b.shroud.what, int64(b.shroud.iterations), true, 3); err != nil {
+				return nil, err
+			}
+		}
+		der, err = b.shroud.decrypt(r.budget.ctx, p, b.ciphertext)
+		if err == nil && r.check == nil {
+			if _, err = r.only(der, 1, "key"); errors.Is(err, ErrFormat) {
+				err = ErrPassword
+			}
+		}
+		if !errors.Is(err, ErrPassword) {
+			return der, err
+		}
+	}
+	return nil, err
+}
+
+// certificate reads CertBag ::= SEQUENCE { type, [0] value }.
+func (r *reader) certificate(b bag) (c Certificate, err error) {
+	const what = "certificate bag"
+	m, err := r.sequence(b.value, 2, 2, what)
+	if err != nil {
+		return c, err
+	}
+	oid, err := r.oid(m[0], what)
+	if err != nil {
+		return c, err
+	}
+	value, err := r.explicit(m[1], 0, what)
+	if err != nil {
+		return c, err
+	}
+	c = Certificate{Safe: b.safe, FriendlyName: b.friendlyName, LocalKeyID: slices.Clone(b.localKeyID)}
+	if oid != oidX509Bag {
+		c.Raw = value.body
+		c.Err = &UnsupportedError{OID: oid, What: "certificate type"}
+		return c, nil
+	}
+	if c.Raw, err = r.octets(value, what); err != nil {
+		return c, err
+	}
+	c.Raw = slices.Clone(c.Raw)
+	c.X509, c.Err = parseCertificate(c.Raw)
+	return c, nil
+}
+
+// parseCertificate refuses RSA keys so large that verifying one signature would take minutes.
+func parseCertificate(der []byte) (*x509.Certificate, error) {
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	if k, ok := c.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > maxRSABits {
+		return nil, overLimit("bits of an RSA key", int64(k.N.BitLen()), maxRSABits)
+	}
+	return c, nil
+}
+
+func (k *Key) parse(der []byte) {
+	if len(der) > maxKeyDER {
+		k.Err = overLimit("bytes of a private key", int64(len(der)), maxKeyDER)
+		return
+	}
+	k.Signer, k.Algorithm, k.Err = parsePKCS8(der)
+}
+
+// parsePKCS8 never quotes what crypto/x509 says of a key beyond its reason, which names algorithms only.
+func parsePKCS8(der []byte) (crypto.Signer, string, error) {
+	any, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, "", fmt.Errorf("private key: %w", err)
+	}
+	signer, ok := any.(crypto.Signer)
+	if !ok {
+		return nil, "", &UnsupportedError{What: fmt.Sprintf("private key: %T cannot sign", any)}
+	}
+	return signer, keyName(signer.Public()), nil
+}
+
+func keyName(public crypto.PublicKey) string {
+	switch k := public.(type) {
+	case *rsa.PublicKey:
+		return fmt.Sprintf("RSA-%d", k.N.BitLen())
+	case *ecdsa.PublicKey:
+		return "ECDSA-" + k.Curve.Params().Name
+	case ed25519.PublicKey:
+		return "Ed25519"
+	}
+	return fmt.Sprintf("%T", public)
+}
+
+// findLeaf pairs by public key: the position says nothing (NSS writes the leaf last) and localKeyId is free text, so it
+// only breaks ties, which arise when a renewal kept its key.
+func (b *Bundle) findLeaf() {
+	for _, k := range b.Keys {
+		if k.Signer == nil {
+			continue
+		}
+		for i, c := range b.Certificates {
+			if c.X509 != nil && samePublic(k.Signer.Public(), c.X509.PublicKey) {
+				b.LeafMatches = append(b.LeafMatches, i)
+			}
+		}
+		if len(b.LeafMatches) == 0 {
+			continue
+		}
+		b.Leaf = b.LeafMatches[0]
+		for _, i := range b.LeafMatches {
+			if len(k.Facts.LocalKeyID) > 0 && string(b.Certificates[i].LocalKeyID) == string(k.Facts.LocalKeyID) {
+				b.Leaf = i
+				break
+			}
+		}
+		return
+	}
+}
+
+func samePublic(a, b crypto.PublicKey) bool {
+	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.Equal(b)
+}

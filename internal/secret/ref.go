@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // Role says which credential a reference may carry. Environment names must begin with it.
@@ -37,6 +38,9 @@ var (
 	azureUndefined = regexp.MustCompile(`^\$\([^)]+\)$`)
 )
 
+// maxSecret bounds a secret, in bytes: a file: reference to something else is a mistake.
+const maxSecret = 64 << 10
+
 // ErrNotSet is wrapped when a reference leads to nothing: an unset or empty variable, or Azure's literal $(NAME).
 var ErrNotSet = errors.New("the secret is not set")
 
@@ -49,7 +53,7 @@ func ParseRef(role Role, s string) (Ref, error) {
 		return Ref{}, fmt.Errorf("a secret is a reference: env:%s_NAME or file:PATH, never the value itself", role)
 	case scheme == "env" && !envName.MatchString(name):
 		return Ref{}, fmt.Errorf("the variable name after env: must be upper-case letters, digits and _")
-	case scheme == "env" && !strings.HasPrefix(name, string(role)+"_"):
+	case scheme == "env" && (!strings.HasPrefix(name, string(role)+"_") || name == string(role)+"_"):
 		return Ref{}, fmt.Errorf("env:%s does not belong here: this field takes variables that begin with %s_", name, role)
 	case scheme == "file" && (name == "" || strings.ContainsAny(name, "\x00\n\r")):
 		return Ref{}, fmt.Errorf("file: needs a path")
@@ -78,32 +82,42 @@ func (r Ref) Path() (string, bool) { return r.name, r.scheme == "file" }
 func (r Ref) Env() (string, bool) { return r.name, r.scheme == "env" }
 
 // Resolve fetches the secret. One trailing line end of a file is dropped, because editors add it; any other line end at
-// the edges is refused, because a password that a person cannot see is a lockout in waiting.
+// the edges is refused, because a password that a person cannot see is a lockout in waiting. So is what is not text: a
+// file in UTF-16 would otherwise be sent as a password nobody typed.
 func (r Ref) Resolve(src Source) (Value, error) {
-	var text string
+	var text, what string
 	switch r.scheme {
 	case "env":
-		text = src.Getenv(r.name)
-		if text == "" {
-			return Value{}, fmt.Errorf("%s: %w: the variable is unset or empty", r, ErrNotSet)
-		}
-		if azureUndefined.MatchString(text) {
-			return Value{}, fmt.Errorf("%s: %w: it holds the pipeline text of an undefined variable", r, ErrNotSet)
-		}
+		text, what = src.Getenv(r.name), "the variable is unset or empty"
 	case "file":
 		b, err := src.ReadFile(r.name)
 		if err != nil {
 			return Value{}, fmt.Errorf("%s: %w", r, err)
 		}
-		text = strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
-		if text == "" {
-			return Value{}, fmt.Errorf("%s: %w: the file is empty", r, ErrNotSet)
-		}
+		text, what = dropLineEnd(string(b)), "the file is empty"
 	default:
 		return Value{}, ErrNotSet
 	}
-	if strings.Trim(text, "\r\n") != text {
+	switch {
+	case text == "":
+		return Value{}, fmt.Errorf("%s: %w: %s", r, ErrNotSet, what)
+	case azureUndefined.MatchString(text):
+		return Value{}, fmt.Errorf("%s: %w: it holds the pipeline text of an undefined variable", r, ErrNotSet)
+	case len(text) > maxSecret:
+		return Value{}, fmt.Errorf("%s: the secret has %d bytes, at most %d are accepted", r, len(text), maxSecret)
+	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
+		return Value{}, fmt.Errorf("%s: the secret is not text in UTF-8", r)
+	case strings.HasPrefix(text, "\ufeff"):
+		return Value{}, fmt.Errorf("%s: the secret begins with a byte order mark: save the file without one", r)
+	case strings.Trim(text, "\r\n") != text:
 		return Value{}, fmt.Errorf("%s: the secret begins or ends with a line end", r)
 	}
 	return New(text), nil
+}
+
+func dropLineEnd(s string) string {
+	if t, ok := strings.CutSuffix(s, "\r\n"); ok {
+		return t
+	}
+	return strings.TrimSuffix(s, "\n")
 }

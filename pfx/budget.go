@@ -30,11 +30,15 @@ func (b *budget) charge(what string, iterations int64, fits bool, cost int) (int
 		return 0, overLimit(what+": iterations", iterations, b.limits.Iterations)
 	}
 	n := int(iterations)
+	return n, b.spend(n, cost)
+}
+
+func (b *budget) spend(n, cost int) error {
 	if n > b.work/cost {
-		return 0, overLimit("work of all key derivations: hashes", int64(b.limits.Work-b.work)+int64(n)*int64(cost), b.limits.Work)
+		return overLimit("work of all key derivations: hashes", int64(b.limits.Work-b.work)+int64(n)*int64(cost), b.limits.Work)
 	}
 	b.work -= n * cost
-	return n, nil
+	return nil
 }
 
 func (b *budget) salt(what string, salt []byte) error {

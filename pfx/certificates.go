@@ -11,7 +11,8 @@ import (
 // ParseCertificates reads what a CA sends: PEM (any text and other blocks around the certificates), DER (one or several), or
 // P7B in either, in the order of the file. One certificate that cannot be read is an error, as is a file without any.
 func ParseCertificates(b []byte) ([]*x509.Certificate, error) {
-	r := newReader(context.Background(), Limits{})
+	// More than a PFX may hold: lists of trusted roots come this way too.
+	r := newReader(context.Background(), Limits{Size: 4 << 20, Bags: 2048})
 	if len(b) > r.budget.limits.Size {
 		return nil, overLimit("bytes", int64(len(b)), r.budget.limits.Size)
 	}

@@ -78,12 +78,17 @@ func (r *reader) pbmac1(k *mac, params *element) error {
 }
 
 // verify finds the password under which message carries this MAC.
-func (k *mac) verify(ctx context.Context, candidates []password, message []byte) (password, error) {
+func (k *mac) verify(b *budget, candidates []password, message []byte) (password, error) {
 	if k.unsupported != nil {
 		return password{}, k.unsupported
 	}
-	for _, p := range candidates {
-		sum, err := k.over(ctx, p, message)
+	for n, p := range candidates {
+		if n > 0 {
+			if err := b.spend(k.iterations, k.cost); err != nil {
+				return password{}, err
+			}
+		}
+		sum, err := k.over(b.ctx, p, message)
 		if err != nil {
 			return password{}, err
 		}

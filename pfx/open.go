@@ -18,7 +18,7 @@ const (
 
 func (r *reader) open(candidates []password) (*Bundle, error) {
 	if r.check != nil {
-		p, err := r.check.verify(r.budget.ctx, candidates, r.message)
+		p, err := r.check.verify(r.budget, candidates, r.message)
 		if err != nil {
 			return nil, err
 		}
@@ -46,31 +46,36 @@ func (r *reader) open(candidates []password) (*Bundle, error) {
 
 // decryptSafe decrypts a safe and reads its bags, charging what they bring along.
 func (r *reader) decryptSafe(i int, s *safe, candidates []password) error {
+	return r.decrypt(&s.scheme, candidates, s.ciphertext, func(plain []byte) (err error) {
+		if s.bags, err = r.contents(i, plain, s.depth); err == nil && s.bags == nil {
+			s.bags = []bag{} // open, and empty
+		}
+		return err
+	})
+}
+
+// decrypt gives use the plaintext under the first candidate that fits. Without a MAC, contents that make no sense count as
+// a wrong password: one in 256 ends in plausible padding.
+func (r *reader) decrypt(s *scheme, candidates []password, data []byte, use func(plain []byte) error) error {
 	var err error
 	for n, p := range candidates {
 		if n > 0 {
-			if _, err := r.budget.charge(s.scheme.what, int64(s.scheme.iterations), true, 3); err != nil {
+			if s.pbes2 {
+				break // the candidates differ for PKCS#12's own derivation only
+			}
+			if err := r.budget.spend(s.iterations, s.cost); err != nil {
 				return err
 			}
 		}
 		var plain []byte
-		if plain, err = s.scheme.decrypt(r.budget.ctx, p, s.ciphertext); err != nil {
-			if errors.Is(err, ErrPassword) {
-				continue
+		if plain, err = s.decrypt(r.budget.ctx, p, data); err == nil {
+			if err = use(plain); r.check == nil && errors.Is(err, ErrFormat) {
+				err = fmt.Errorf("%s: %w", s.what, ErrPassword)
 			}
+		}
+		if !errors.Is(err, ErrPassword) {
 			return err
 		}
-		if s.bags, err = r.contents(i, plain, s.depth); err == nil {
-			if s.bags == nil {
-				s.bags = []bag{} // open, and empty
-			}
-			return nil
-		}
-		// Without a MAC one wrong password in 256 ends in plausible padding and implausible contents.
-		if r.check != nil || !errors.Is(err, ErrFormat) {
-			return err
-		}
-		err = ErrPassword
 	}
 	return err
 }
@@ -92,34 +97,19 @@ func (r *reader) unpack(out *Bundle, b bag, candidates []password) error {
 		out.Keys = append(out.Keys, key)
 	case oidShroudedBag:
 		key := Key{Facts: b.keyFacts()}
-		der, err := r.unshroud(b, candidates)
+		err := r.decrypt(&b.shroud, candidates, b.ciphertext, func(der []byte) error {
+			_, err := r.only(der, 1, "key")
+			if err == nil {
+				key.parse(der)
+			}
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		key.parse(der)
 		out.Keys = append(out.Keys, key)
 	}
 	return nil
-}
-
-func (r *reader) unshroud(b bag, candidates []password) (der []byte, err error) {
-	for n, p := range candidates {
-		if n > 0 {
-			if _, err := r.budget.charge(b.shroud.what, int64(b.shroud.iterations), true, 3); err != nil {
-				return nil, err
-			}
-		}
-		der, err = b.shroud.decrypt(r.budget.ctx, p, b.ciphertext)
-		if err == nil && r.check == nil {
-			if _, err = r.only(der, 1, "key"); errors.Is(err, ErrFormat) {
-				err = ErrPassword
-			}
-		}
-		if !errors.Is(err, ErrPassword) {
-			return der, err
-		}
-	}
-	return nil, err
 }
 
 // certificate reads CertBag ::= SEQUENCE { type, [0] value }.
@@ -163,6 +153,39 @@ func parseCertificate(der []byte) (*x509.Certificate, error) {
 	return c, nil
 }
 
+// public is the certificate's key, also when crypto/x509 refuses the rest of it: the leaf of a file is its leaf even with a
+// negative serial number. It returns nil when there is none.
+func (c Certificate) public() crypto.PublicKey {
+	if c.X509 != nil {
+		return c.X509.PublicKey
+	}
+	const what, subjectPublicKeyInfo = "certificate", 5 // after serial number, algorithm, issuer, validity and subject
+	w := walker{depth: 4}
+	outer, err := w.only(c.Raw, 1, what)
+	if err != nil {
+		return nil
+	}
+	m, err := w.sequence(outer, 3, 3, what)
+	if err != nil {
+		return nil
+	}
+	fields, err := w.sequence(m[0], 6, 10, what)
+	if err != nil {
+		return nil
+	}
+	if fields[0].is(tagged, 0, true) {
+		fields = fields[1:]
+	}
+	if len(fields) <= subjectPublicKeyInfo || len(fields[subjectPublicKeyInfo].body) > maxKeyDER {
+		return nil
+	}
+	public, err := x509.ParsePKIXPublicKey(sequenceDER(fields[subjectPublicKeyInfo].body))
+	if err != nil {
+		return nil
+	}
+	return public
+}
+
 func (k *Key) parse(der []byte) {
 	if len(der) > maxKeyDER {
 		k.Err = overLimit("bytes of a private key", int64(len(der)), maxKeyDER)
@@ -204,7 +227,7 @@ func (b *Bundle) findLeaf() {
 			continue
 		}
 		for i, c := range b.Certificates {
-			if c.X509 != nil && samePublic(k.Signer.Public(), c.X509.PublicKey) {
+			if samePublic(k.Signer.Public(), c.public()) {
 				b.LeafMatches = append(b.LeafMatches, i)
 			}
 		}

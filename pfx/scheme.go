@@ -16,6 +16,7 @@ type scheme struct {
 
 	salt       []byte
 	iterations int
+	cost       int // hashes per iteration
 	kdf        digest
 	pbes2      bool // PBKDF2 and iv below; otherwise the PKCS#12 derivation of both
 	keyLen     int
@@ -81,6 +82,7 @@ func (r *reader) derivation(s *scheme, salt, iterations element, cost int) (err 
 	if s.iterations, err = r.budget.charge(s.what, n, fits, cost); err != nil {
 		return err
 	}
+	s.cost = cost
 	s.facts.Salt, s.facts.Iterations = len(s.salt), s.iterations
 	return nil
 }

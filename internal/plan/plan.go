@@ -8,6 +8,8 @@
 // neither the stamp file nor the policies, so nobody decides twice.
 package plan
 
+import "github.com/certstamp/certstamp/policies"
+
 // SchemaVersion is the version of the document's shape.
 const SchemaVersion = 1
 
@@ -76,6 +78,20 @@ type Stamp struct {
 
 // Domain is <region>.<fqdn>, the base of every external name.
 func (s Stamp) Domain() string { return s.Region + "." + s.FQDN }
+
+// Runs reports whether a build that a stamp says it runs agrees with the plan's version, to the precision that one is
+// written in.
+func (s Stamp) Runs(reported string) (bool, error) {
+	want, err := policies.ParseVersion(s.Version)
+	if err != nil {
+		return false, err
+	}
+	got, err := policies.ParseVersion(reported)
+	if err != nil {
+		return false, err
+	}
+	return want.Matches(got), nil
+}
 
 // Certificate is one planned file. BlobSHA256 is over the file in the repository (.pfx or .pfx.age), PFXSHA256 over the
 // PFX the stamp will read; they are equal for a bare .pfx.

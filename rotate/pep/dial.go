@@ -1,0 +1,185 @@
+package pep
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/rotate/psrp"
+	"github.com/certstamp/certstamp/rotate/wsman"
+)
+
+// Config names the endpoint. Hosts, TLS, Pin, User and Configuration come from the plan's target.
+type Config struct {
+	Hosts         []string // host, host:port, or [v6]:port, in the order they are tried
+	TLS           bool
+	Pin           string         // sha256:<hex> or <hex>
+	CAs           *x509.CertPool // read from the plan's CA file by the caller
+	User          string
+	Password      secret.Value
+	Configuration string // PrivilegedEndpoint when empty
+
+	// Simulated says which peers may be dialled: a simulated plan only loopback, a real one anything but loopback.
+	Simulated bool
+
+	Dial             func(ctx context.Context, network, address string) (net.Conn, error) // a plain dialer when nil
+	Rand             io.Reader
+	Logger           *slog.Logger
+	Wait             func(ctx context.Context, d time.Duration) error
+	OperationTimeout time.Duration
+	RecoveryWindow   time.Duration
+}
+
+// ErrPeer means that the address dialled belongs to the wrong world: a real plan met loopback, or a simulated one did not.
+var ErrPeer = errors.New("the peer's address does not fit the plan")
+
+// Unauthorized reports whether a login was refused. The account may lock after a few, so the same password must be tried
+// nowhere again.
+func Unauthorized(err error) bool { return errors.Is(err, wsman.ErrUnauthorized) }
+
+// Dial logs in to the first host that can be reached. Only a failure to connect leads to the next host: one refused login
+// or certificate ends it.
+func Dial(ctx context.Context, cfg Config) (*Session, error) {
+	if len(cfg.Hosts) == 0 {
+		return nil, errors.New("the endpoint has no host")
+	}
+	var failed []error
+	for _, h := range cfg.Hosts {
+		c, err := cfg.host(h)
+		if err != nil {
+			return nil, err
+		}
+		session, err := wsman.Dial(ctx, c)
+		if err == nil {
+			return New(Wrap(session)), nil
+		}
+		var connect *wsman.ConnectError
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(err, ErrPeer), Unauthorized(err), !errors.As(err, &connect):
+			return nil, fmt.Errorf("log in to %s: %w", h, err)
+		}
+		failed = append(failed, err)
+	}
+	return nil, &ConnectError{Hosts: cfg.Hosts, Err: errors.Join(failed...)}
+}
+
+// DialEach logs in to every host and out again, for a go/no-go. The first refused login ends it, because every further one
+// counts towards a lockout; the hosts after it are not in the answer.
+func DialEach(ctx context.Context, cfg Config) []HostCheck {
+	var out []HostCheck
+	for _, h := range cfg.Hosts {
+		one := cfg
+		one.Hosts = []string{h}
+		session, err := Dial(ctx, one)
+		out = append(out, HostCheck{Host: h, Err: err})
+		if err == nil {
+			_ = session.Close(ctx)
+		}
+		if Unauthorized(err) || ctx.Err() != nil {
+			break
+		}
+	}
+	return out
+}
+
+// HostCheck is whether one host let us in.
+type HostCheck struct {
+	Host string
+	Err  error
+}
+
+// ConnectError means that no host of the endpoint could be reached.
+type ConnectError struct {
+	Hosts []string
+	Err   error
+}
+
+func (e *ConnectError) Error() string {
+	return fmt.Sprintf("none of the endpoint's %d hosts can be reached: %v", len(e.Hosts), e.Err)
+}
+func (e *ConnectError) Unwrap() error { return e.Err }
+
+// Hint says where a connection is possible from.
+func (e *ConnectError) Hint() string {
+	return "run on the secured workstation that may reach the endpoint on TCP 5985 (5986 with TLS)"
+}
+
+func (c Config) host(h string) (wsman.Config, error) {
+	host, port, err := splitHost(h)
+	if err != nil {
+		return wsman.Config{}, err
+	}
+	return wsman.Config{
+		Host: host, Port: port, TLS: c.TLS, Pin: strings.TrimPrefix(c.Pin, "sha256:"), CAs: c.CAs,
+		User: c.User, Password: c.Password, Configuration: c.Configuration,
+		Locale:     "en-US", // any other culture breaks Test-AzureStack and more (PEP-2012)
+		AllowHosts: []string{host},
+		Dial:       c.dialer(), Rand: c.Rand, Logger: c.Logger, Wait: c.Wait,
+		OperationTimeout: c.OperationTimeout, RecoveryWindow: c.RecoveryWindow,
+	}, nil
+}
+
+// dialer looks at the peer before anything is said to it, so that no login reaches the wrong world.
+func (c Config) dialer() func(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := c.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		if err := peerFits(conn.RemoteAddr(), c.Simulated); err != nil {
+			_ = conn.Close()
+			return nil, err
+		}
+		return conn, nil
+	}
+}
+
+func peerFits(a net.Addr, simulated bool) error {
+	tcp, ok := a.(*net.TCPAddr)
+	loopback := ok && tcp.IP.IsLoopback()
+	switch {
+	case simulated && !loopback:
+		return fmt.Errorf("%w: a simulated plan talks to loopback only, this is %v", ErrPeer, a)
+	case !simulated && loopback:
+		return fmt.Errorf("%w: a real plan never talks to loopback, this is %v", ErrPeer, a)
+	}
+	return nil
+}
+
+func splitHost(h string) (host string, port int, err error) {
+	host = strings.Trim(h, "[]")
+	if net.ParseIP(host) != nil || !strings.Contains(h, ":") {
+		return host, 0, nil
+	}
+	host, p, err := net.SplitHostPort(h)
+	if err != nil {
+		return "", 0, fmt.Errorf("%q is not host or host:port", h)
+	}
+	if port, err = strconv.Atoi(p); err != nil || port < 1 || port > 65535 {
+		return "", 0, fmt.Errorf("%q: the port is not 1 to 65535", h)
+	}
+	return host, port, nil
+}
+
+// Wrap makes a Runspace of a WS-Man session.
+func Wrap(s *wsman.Session) Runspace { return wrapped{s} }
+
+type wrapped struct{ *wsman.Session }
+
+func (w wrapped) Invoke(ctx context.Context, cmd psrp.Command, atMostOnce bool) Run {
+	return w.Session.Invoke(ctx, cmd, wsman.Options{AtMostOnce: atMostOnce})
+}

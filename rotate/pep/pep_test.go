@@ -1,0 +1,431 @@
+package pep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/rotate/psrp"
+	"github.com/certstamp/certstamp/rotate/psrp/clixml"
+	"github.com/certstamp/certstamp/rotate/wsman"
+)
+
+// fake is a runspace that answers from a script and remembers what it was asked.
+type fake struct {
+	records []psrp.Record
+	err     error
+	sent    []psrp.Command
+	once    []bool
+}
+
+func (f *fake) Invoke(_ context.Context, cmd psrp.Command, once bool) Run {
+	f.sent, f.once = append(f.sent, cmd), append(f.once, once)
+	return f
+}
+func (f *fake) Records() iter.Seq[psrp.Record] { return slices.Values(f.records) }
+func (f *fake) Result() (psrp.Result, error)   { return psrp.Result{Sent: true}, f.err }
+func (f *fake) Host() string                   { return "10.20.1.11:5985" }
+func (f *fake) Detach(context.Context) error   { return nil }
+func (f *fake) Close(context.Context) error    { return nil }
+
+func bag(pairs ...any) *clixml.Object {
+	o := &clixml.Object{}
+	for i := 0; i < len(pairs); i += 2 {
+		o.Extended = append(o.Extended, clixml.Property{Name: pairs[i].(string), Value: pairs[i+1]})
+	}
+	return o
+}
+
+func outputs(values ...any) []psrp.Record {
+	var out []psrp.Record
+	for _, v := range values {
+		out = append(out, psrp.Output{Value: v})
+	}
+	return out
+}
+
+func known(ref string) (secret.Value, error) {
+	if ref == "env:PEP_MISSING" {
+		return secret.Value{}, fmt.Errorf("%s: %w", ref, secret.ErrNotSet)
+	}
+	return secret.New("value of " + ref), nil
+}
+
+func externalCall(path string) plan.Call {
+	return plan.Call{Cmdlet: "Start-SecretRotation", Parameters: []plan.Parameter{
+		{Name: "PfxFilesPath", Type: "String", Value: path},
+		{Name: "PathAccessCredential", Type: "PSCredential", Value: `CONTOSO\share`, Secret: "env:SHARE_PASSWORD"},
+		{Name: "CertificatePassword", Type: "SecureString", Secret: "env:PFX_PASSWORD"},
+	}}
+}
+
+func TestStampInformation(t *testing.T) {
+	f := &fake{records: outputs(bag(
+		"RegionName", "east", "StampVersion", clixml.Version("1.2301.2.58"), "ExternalDomainFQDN", "east.azurestack.contoso.com.",
+		"CloudID", "0c6f1b9e", "EmergencyConsoleIPAddresses", &clixml.Object{List: []any{"10.20.1.11", "10.20.1.12"}},
+		"TenantExternalEndpoints", bag("TenantResourceManager", "https://management.east.azurestack.contoso.com/"),
+		"RootCACertificates", &clixml.Object{List: []any{bag("Subject", "CN=root", "NotAfter", time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC))}},
+	))}
+	got, err := New(f).StampInformation(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.RegionName != "east" || got.StampVersion != "1.2301.2.58" || got.ExternalDomainFQDN != "east.azurestack.contoso.com" ||
+		!slices.Equal(got.EmergencyConsoleIPAddresses, []string{"10.20.1.11", "10.20.1.12"}) || got.RootCACertificates[0].NotAfter.Year() != 2030 ||
+		got.TenantResourceManager == "" {
+		t.Errorf("got %+v", got)
+	}
+	stamp := plan.Stamp{Region: "east", FQDN: "azurestack.contoso.com", Version: "2301", CloudID: "0c6f1b9e"}
+	if m := Guard(got, stamp, false); len(m) != 0 {
+		t.Errorf("the right stamp is refused: %+v", m)
+	}
+	for what, change := range map[string]func(*plan.Stamp, *StampInformation){
+		"stamp-region":    func(_ *plan.Stamp, i *StampInformation) { i.RegionName = "west" },
+		"stamp-fqdn":      func(_ *plan.Stamp, i *StampInformation) { i.ExternalDomainFQDN = "azurestack.contoso.com" },
+		"stamp-version":   func(s *plan.Stamp, _ *StampInformation) { s.Version = "1.2301.2.59" },
+		"stamp-cloud-id":  func(_ *plan.Stamp, i *StampInformation) { i.CloudID = "" },
+		"stamp-simulated": func(s *plan.Stamp, i *StampInformation) { s.CloudID, i.CloudID = "", "SIMULATED-1" },
+	} {
+		s, i := stamp, got
+		change(&s, &i)
+		if m := Guard(i, s, false); len(m) != 1 || m[0].ID != what {
+			t.Errorf("%s: got %+v", what, m)
+		}
+	}
+	if m := Guard(got, stamp, true); len(m) != 1 || m[0].ID != "stamp-simulated" {
+		t.Errorf("a simulated plan on a real stamp: got %+v", m)
+	}
+	if _, err := New(&fake{}).StampInformation(t.Context()); !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("no output: got %v", err)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	host := func(lines ...string) (out []psrp.Record) {
+		for _, l := range lines {
+			out = append(out, psrp.Information{Text: l})
+		}
+		return out
+	}
+	for name, row := range map[string]struct {
+		records        []psrp.Record
+		known, healthy bool
+		bad            int // with warnings
+	}{
+		"true":                         {outputs(true), true, true, 0},
+		"false":                        {outputs(false), true, false, 0},
+		"a false stays false":          {outputs(false, true), true, false, 0},
+		"nothing":                      {nil, false, false, 0},
+		"prose only":                   {host("everything will PASS in time, we hope"), false, false, 0},
+		"console lines":                {append(host("Azure Stack Infra Role Summary : PASS", "AzsStampBMCSummary    WARN"), outputs(true)...), true, true, 1},
+		"console in brackets":          {host("[PASS] AzsInfraCapacity", "[FAIL] AzsControlPlane"), true, false, 1},
+		"a failure outweighs true":     {append(host("AzsControlPlane FAIL"), outputs(true)...), true, false, 1},
+		"detailed objects":             {outputs(bag("Name", "AzsDefenderSummary", "Result", "Failed", "Message", "off")), true, false, 1},
+		"a list of objects":            {outputs(&clixml.Object{List: []any{bag("TestName", "A", "Status", "PASS"), bag("TestName", "B", "Status", "WARN")}}), true, true, 1},
+		"the worst of repeated counts": {host("AzsX PASS", "AzsX FAIL", "AzsX PASS"), true, false, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, err := New(&fake{records: row.records}).TestAzureStack(t.Context(), plan.HealthCheck{Call: plan.Call{Cmdlet: "Test-AzureStack"}}, nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h.Known != row.known || h.Healthy != row.healthy || len(h.Bad(true)) != row.bad {
+				t.Errorf("got %+v, want known %v, healthy %v, %d bad", h, row.known, row.healthy, row.bad)
+			}
+		})
+	}
+}
+
+const progress = `<?xml version="1.0" encoding="utf-16"?>
+<Action Name="SecretRotation" Status="Running" StartTimeUtc="2026-01-02T22:00:00Z"><Steps>
+ <Step Name="Validate" Status="Success" StartTimeUtc="2026-01-02T22:00:00Z" EndTimeUtc="2026-01-02T22:01:00Z"/>
+ <Step Name="Rotate" Status="InProgress"><Task Status="Error" Name="Gateway"><Exception><Message>certificate &lt;x&gt;</Message></Exception></Task></Step>
+</Steps></Action>`
+
+func TestActionStatus(t *testing.T) {
+	ask := func(t *testing.T, records ...psrp.Record) Status {
+		t.Helper()
+		s, err := New(&fake{records: records}).ActionStatus(t.Context(), "Start-SecretRotation")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	t.Run("nothing was ever run", func(t *testing.T) {
+		if s := ask(t); s.Known {
+			t.Errorf("got %+v", s)
+		}
+	})
+	t.Run("progress", func(t *testing.T) {
+		s := ask(t, outputs(bag("ProgressAsXml", clixml.XML(progress), "ActionPlanInstanceID", "11111111-2222-3333-4444-555555555555"))...)
+		failed := s.FailedSteps()
+		if s.State != Running || s.Started.Hour() != 22 || len(s.Steps) != 2 || len(failed) != 1 ||
+			failed[0].Name != "Rotate / Gateway" || failed[0].Message != "certificate <x>" || s.InstanceID == "" {
+			t.Errorf("got %+v, failed %+v", s, failed)
+		}
+	})
+	for word, want := range map[string]State{"Completed": Completed, "Failed": Failed, "Waiting": Waiting, "Rebalancing": Unseen} {
+		t.Run(word, func(t *testing.T) {
+			s := ask(t, outputs(bag("Status", word))...)
+			if s.State != want || s.Running() == want.Final() {
+				t.Errorf("got %+v, want %s", s, want)
+			}
+		})
+	}
+	t.Run("an answer about nothing readable is not none", func(t *testing.T) {
+		_, err := New(&fake{records: outputs("<Other/>")}).ActionStatus(t.Context(), "x")
+		if !errors.Is(err, ErrNoAnswer) {
+			t.Errorf("got %v, want ErrNoAnswer", err)
+		}
+	})
+}
+
+func TestLater(t *testing.T) {
+	at := func(h int) time.Time { return time.Date(2026, 1, 2, h, 0, 0, 0, time.UTC) }
+	old := Status{Known: true, State: Completed, InstanceID: "a", Started: at(1), Ended: at(2)}
+	for name, row := range map[string]struct {
+		now, before Status
+		want        bool
+	}{
+		"none":                                   {Status{}, old, false},
+		"the first ever":                         {old, Status{}, true},
+		"the same":                               {old, old, false},
+		"another instance, later":                {Status{Known: true, State: Completed, InstanceID: "b", Started: at(3)}, old, true},
+		"another instance, but older":            {Status{Known: true, State: Completed, InstanceID: "b", Started: at(0)}, old, false},
+		"the same instance, ended later":         {Status{Known: true, State: Completed, InstanceID: "a", Started: at(1), Ended: at(5)}, old, true},
+		"a failed one taken up":                  {Status{Known: true, State: Running, InstanceID: "a"}, Status{Known: true, State: Failed, InstanceID: "a"}, true},
+		"nothing to tell them apart":             {Status{Known: true, State: Completed}, Status{Known: true, State: Completed}, false},
+		"a running one that completed by itself": {Status{Known: true, State: Completed}, Status{Known: true, State: Running}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := row.now.Later(row.before); got != row.want {
+				t.Errorf("got %v, want %v", got, row.want)
+			}
+			back, ok := StatusOf(row.before.Facts())
+			if !ok || row.now.Later(back) != row.want {
+				t.Errorf("through the journal's facts: %+v", back)
+			}
+		})
+	}
+}
+
+func TestRead(t *testing.T) {
+	success := []string{"Overall action status: Success", "DONE", "Action plan finished with status: 'Completed'"}
+	for name, row := range map[string]struct {
+		text            string
+		success, failed bool
+	}{
+		"2018":                 {"VERBOSE: Step 3\nOverall action status: Success", true, false},
+		"2020":                 {"ActionPlanInstanceID : 11111111-2222-3333-4444-555555555555\nCurrentStatus: Completed\nDONE", true, false},
+		"2022":                 {"CurrentStatus : Completed\nAction plan finished with status: 'Completed'", true, false},
+		"failed":               {"CurrentStatus: Failed\nDONE", false, true},
+		"failed in the end":    {"Overall action status: Success\nAction plan finished with status: 'Failed'", false, true},
+		"done in prose":        {"step 1 is DONE, 4 to go", false, false},
+		"still running":        {"CurrentStatus: Running", false, false},
+		"ran, then completed":  {"CurrentStatus: Running\nCurrentStatus: Completed", true, false},
+		"nothing":              {"", false, false},
+		"carriage returns too": {"CurrentStatus: Completed\r\nDONE\r\n", true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := Read([]Record{{Kind: OutputRecord, Text: row.text}}, success)
+			if got.Success != row.success || got.Failed != row.failed {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+func TestStartIsSentAtMostOnceAndTyped(t *testing.T) {
+	f := &fake{}
+	if _, err := New(f).StartSecretRotation(t.Context(), externalCall(`\\10.20.0.5\certs\Certificates`), known, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !f.once[0] {
+		t.Error("a rotation was sent without at-most-once")
+	}
+	c, ok := f.sent[0].Params[1].Value.(clixml.Credential)
+	if !ok || c.User != `CONTOSO\share` || c.Password.Reveal() != "value of env:SHARE_PASSWORD" {
+		t.Errorf("the credential went out as %#v", f.sent[0].Params[1].Value)
+	}
+}
+
+func TestCallsThatAreRefused(t *testing.T) {
+	bad := func(change func(*plan.Call)) plan.Call {
+		c := externalCall(`\\10.20.0.5\certs\Certificates`)
+		change(&c)
+		return c
+	}
+	for name, call := range map[string]plan.Call{
+		"the path ends in AAD":       externalCall(`\\10.20.0.5\certs\Certificates\AAD`),
+		"the path is the share root": externalCall(`\\10.20.0.5\certs`),
+		"no share":                   externalCall(`\\10.20.0.5\Certificates`),
+		"mixed with -Internal": bad(func(c *plan.Call) {
+			c.Parameters = append(c.Parameters, plan.Parameter{Name: "Internal", Type: "Switch"})
+		}),
+		"without the password":     bad(func(c *plan.Call) { c.Parameters = c.Parameters[:2] }),
+		"the password in clear":    bad(func(c *plan.Call) { c.Parameters[2].Type = "String" }),
+		"an unknown parameter":     bad(func(c *plan.Call) { c.Parameters[0].Name = "Path" }),
+		"another cmdlet":           {Cmdlet: "Set-BmcCredential"},
+		"the same parameter twice": {Cmdlet: "Start-SecretRotation", Parameters: []plan.Parameter{{Name: "ReRun", Type: "Switch"}, {Name: "rerun", Type: "Switch"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{}
+			_, err := New(f).StartSecretRotation(t.Context(), call, known, nil)
+			var r *RefusedError
+			if !errors.As(err, &r) || len(f.sent) != 0 || !NotTaken(err) {
+				t.Errorf("got %v, sent %d, want a refusal and nothing sent", err, len(f.sent))
+			}
+		})
+	}
+	f := &fake{}
+	for _, call := range []plan.Call{
+		{Cmdlet: "Start-SecretRotation"},
+		{Cmdlet: "Restart-Computer"},
+		{Cmdlet: "Get-Thing; Remove-Item"},
+		{Cmdlet: "Test-AzureStack", Parameters: []plan.Parameter{{Name: "repair", Type: "Switch"}}},
+	} {
+		if _, err := New(f).Invoke(t.Context(), call, nil, nil); err == nil {
+			t.Errorf("%q was sent as a cmdlet that only reads", call.Cmdlet)
+		}
+	}
+	for _, cmdlet := range []string{"start-secretrotation", "Set-BmcCredential", "Set-BmcPassword"} {
+		if _, err := New(f).Unplanned(t.Context(), plan.Call{Cmdlet: cmdlet}, nil, nil); err == nil {
+			t.Errorf("%q was sent without a plan", cmdlet)
+		}
+	}
+	if len(f.sent) != 0 {
+		t.Errorf("%d commands were sent", len(f.sent))
+	}
+}
+
+func TestMissingSecretIsNamedNotSent(t *testing.T) {
+	call := externalCall(`\\10.20.0.5\certs\Certificates`)
+	call.Parameters[2].Secret = "env:PEP_MISSING"
+	err := Resolvable(call, known)
+	if !errors.Is(err, secret.ErrNotSet) || !strings.Contains(err.Error(), "PEP_MISSING") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestErrorsAreToldApart(t *testing.T) {
+	null := psrp.ErrorRecord{Message: "Cannot bind argument to parameter 'Path' because it is null.", ID: "ParameterArgumentValidationErrorNullNotAllowed,Test-Certificate"}
+	for name, row := range map[string]struct {
+		err               error
+		unknown, notTaken bool
+		hint              string
+	}{
+		"it failed on the stamp":   {&psrp.PipelineError{State: psrp.PipelineFailed, Record: null}, false, false, "folders on the share"},
+		"the connection was lost":  {&psrp.OutcomeUnknownError{Sent: true, Err: errors.New("reset")}, true, false, "Get-ActionStatus"},
+		"nothing was sent":         {&wsman.ConnectError{Host: "a", Err: errors.New("refused")}, false, true, ""},
+		"the endpoint declined it": {&wsman.Fault{Code: wsman.FaultAccessDenied}, false, true, "group membership"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := New(&fake{err: row.err}).StartSecretRotation(t.Context(), plan.Call{Cmdlet: "Start-SecretRotation"}, nil, nil)
+			if Unknown(err) != row.unknown || NotTaken(err) != row.notTaken {
+				t.Errorf("unknown %v, not taken %v: %v", Unknown(err), NotTaken(err), err)
+			}
+			var h interface{ Hint() string }
+			if row.hint != "" && (!errors.As(err, &h) || !strings.Contains(h.Hint(), row.hint)) {
+				t.Errorf("no hint %q in %v", row.hint, err)
+			}
+		})
+	}
+}
+
+func TestUpdateAndSyntax(t *testing.T) {
+	f := &fake{records: outputs(clixml.NewEnum("UpdateState", "Running", 1))}
+	if u, err := New(f).UpdateStatus(t.Context()); err != nil || !u.Known || u.State != Running {
+		t.Errorf("got %+v, %v", u, err)
+	}
+	absent := &fake{err: &psrp.PipelineError{State: psrp.PipelineFailed, Record: psrp.ErrorRecord{ID: "CommandNotFoundException", Category: psrp.ObjectNotFound}}}
+	if u, err := New(absent).UpdateStatus(t.Context()); err != nil || u.Known {
+		t.Errorf("a release without the cmdlet: got %+v, %v", u, err)
+	}
+	f = &fake{records: outputs("\r\nStart-SecretRotation [[-PfxFilesPath] <Object>] [-Internal] [-ReRun] [<CommonParameters>]\r\n")}
+	y, err := New(f).CommandSyntax(t.Context(), "Start-SecretRotation")
+	if err != nil || !y.Known || !slices.Equal(y.Parameters, []string{"PfxFilesPath", "Internal", "ReRun"}) {
+		t.Errorf("got %+v, %v", y, err)
+	}
+	if got := y.Missing(externalCall("x")); !slices.Equal(got, []string{"PathAccessCredential", "CertificatePassword"}) {
+		t.Errorf("missing: %v", got)
+	}
+}
+
+// TestDialOrder: the next host is tried after a failure to connect and after nothing else.
+func TestDialOrder(t *testing.T) {
+	var dialled []string
+	cfg := Config{
+		Hosts: []string{"10.20.1.11", "10.20.1.12:5990"}, User: `E\CloudAdmin`, Password: secret.New("p"),
+		Wait: func(context.Context, time.Duration) error { return nil },
+		Dial: func(_ context.Context, _, address string) (net.Conn, error) {
+			dialled = append(dialled, address)
+			return nil, errors.New("no route")
+		},
+	}
+	_, err := Dial(t.Context(), cfg)
+	var c *ConnectError
+	if !errors.As(err, &c) || !strings.Contains(err.Error(), "no route") || c.Hint() == "" {
+		t.Errorf("got %v", err)
+	}
+	if got := slices.Compact(dialled); !slices.Equal(got, []string{"10.20.1.11:5985", "10.20.1.12:5990"}) {
+		t.Errorf("dialled %v", dialled)
+	}
+}
+
+// TestPeer: a login never reaches the wrong world, whatever the name resolves to.
+func TestPeer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	got := make(chan int, 8)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			n, _ := c.Read(make([]byte, 1))
+			got <- n
+			c.Close()
+		}
+	}()
+	_, err = Dial(t.Context(), Config{Hosts: []string{l.Addr().String()}, User: "u", Password: secret.New("p")})
+	if !errors.Is(err, ErrPeer) {
+		t.Errorf("a real plan on loopback: got %v", err)
+	}
+	if n := <-got; n != 0 {
+		t.Error("something was said to the wrong peer")
+	}
+}
+
+func FuzzAction(f *testing.F) {
+	f.Add(progress)
+	f.Add("<Action>" + strings.Repeat("<Step>", 100))
+	f.Fuzz(func(t *testing.T, raw string) {
+		s := statusOf(raw)
+		s.FailedSteps()
+		if s.Known && s.State == "" {
+			t.Errorf("a known action without a state: %+v", s)
+		}
+	})
+}
+
+func FuzzHealthLines(f *testing.F) {
+	f.Add("Azs PASS\n[FAIL] x")
+	f.Fuzz(func(t *testing.T, raw string) {
+		h := healthOf(Reply{outputs: []any{raw}})
+		if h.Healthy && len(h.Bad(false)) > 0 {
+			t.Errorf("healthy with failures: %+v", h)
+		}
+	})
+}

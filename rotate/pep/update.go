@@ -1,0 +1,97 @@
+package pep
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/rotate/psrp/clixml"
+)
+
+// Update is the state of the stamp's last update. Not every release has the cmdlet that tells: Known is false then.
+type Update struct {
+	Known bool   `json:"known"`
+	State State  `json:"state,omitempty"`
+	Word  string `json:"word,omitempty"`
+}
+
+// UpdateStatus asks whether an update runs or has failed.
+func (s *Session) UpdateStatus(ctx context.Context) (Update, error) {
+	reply, err := s.Invoke(ctx, plan.Call{Cmdlet: "Get-AzureStackUpdateStatus", Parameters: []plan.Parameter{
+		{Name: "StatusOnly", Type: typeSwitch},
+	}}, nil, nil)
+	var c *CommandError
+	if errors.As(err, &c) && (c.NotFound() || noAction(c.Record)) {
+		return Update{}, nil
+	}
+	if err != nil {
+		return Update{}, err
+	}
+	for _, v := range slices.Backward(reply.outputs) {
+		word := text(v, "Value", "Status", "State")
+		if word == "" {
+			word = strings.TrimSpace(clixml.Text(v))
+		}
+		if word != "" {
+			return Update{Known: true, State: stateOf(word), Word: cut(word, 64)}, nil
+		}
+	}
+	return Update{}, nil
+}
+
+// Syntax is what Get-Command -Syntax says about a cmdlet.
+type Syntax struct {
+	Known      bool     // the endpoint has the cmdlet and described it
+	Parameters []string // names without dash, of all parameter sets
+	Text       string
+}
+
+// Has reports whether the cmdlet takes a parameter.
+func (y Syntax) Has(name string) bool {
+	return slices.ContainsFunc(y.Parameters, func(p string) bool { return strings.EqualFold(p, name) })
+}
+
+// Missing returns the parameters of a call that the cmdlet doesn't take.
+func (y Syntax) Missing(call plan.Call) []string {
+	var out []string
+	for _, p := range call.Parameters {
+		if !y.Has(p.Name) {
+			out = append(out, p.Name)
+		}
+	}
+	return out
+}
+
+var syntaxParameter = regexp.MustCompile(`(?:^|[\s\[])-([A-Za-z][A-Za-z0-9]*)`)
+
+// CommandSyntax asks which parameters a cmdlet takes on this release.
+func (s *Session) CommandSyntax(ctx context.Context, cmdlet string) (Syntax, error) {
+	reply, err := s.Invoke(ctx, plan.Call{Cmdlet: "Get-Command", Parameters: []plan.Parameter{
+		{Name: "Name", Type: typeString, Value: cmdlet}, {Name: "Syntax", Type: typeSwitch},
+	}}, nil, nil)
+	var c *CommandError
+	if errors.As(err, &c) && (c.NotFound() || noAction(c.Record)) {
+		return Syntax{}, nil
+	}
+	if err != nil {
+		return Syntax{}, err
+	}
+	var out Syntax
+	for _, v := range reply.outputs {
+		out.Text += clixml.Text(v) + "\n"
+	}
+	out.Text = cut(strings.TrimSpace(out.Text), maxText)
+	if !strings.Contains(strings.ToLower(out.Text), strings.ToLower(cmdlet)) {
+		return Syntax{Text: out.Text}, nil
+	}
+	out.Known = true
+	for _, m := range syntaxParameter.FindAllStringSubmatch(out.Text, 512) {
+		if !out.Has(m[1]) {
+			out.Parameters = append(out.Parameters, m[1])
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,54 @@
+package validate
+
+import (
+	"crypto/x509"
+	"slices"
+	"testing"
+
+	"github.com/certstamp/certstamp/policies"
+)
+
+func TestDuplicateKey(t *testing.T) {
+	t.Run("one certificate for all", func(t *testing.T) {
+		in, items := goodSet(t, "2301", policies.AAD)
+		var names []string
+		for _, it := range items {
+			names = append(names, it.endpoint.Name(domain))
+		}
+		for _, it := range items {
+			it.key = items[0].key
+			if it != items[0] {
+				it.leaf = items[0].certificate()
+			} else {
+				it.template.DNSNames = names
+			}
+		}
+		fill(t, &in, items)
+		out := testRun(t, in)
+		got := said(out.Report)
+		if len(got) != 1 || got["set: duplicate-key"] != Warning {
+			t.Errorf("findings %v, want the one warning", got)
+		}
+		for _, f := range out.Report.Set {
+			if f.ID == "duplicate-key" && (len(f.Folders) != 11 || f.Found[:len("one certificate")] != "one certificate") {
+				t.Errorf("%q in %d folders", f.Found, len(f.Folders))
+			}
+		}
+	})
+	t.Run("two pairs are two findings", func(t *testing.T) {
+		subjects := []*Subject{}
+		for i, folder := range []string{"ACSBlob", "ACSTable", "ACSQueue", "KeyVault"} {
+			s := subject(t, "2301", folder, nil)
+			it := newItem(s.Endpoint, i/2)
+			s.take([]*x509.Certificate{it.certificate()}, it.leaf)
+			subjects = append(subjects, s)
+		}
+		got := duplicateKey.Check(&Set{Subjects: subjects, run: subjects[0].run})
+		if len(got) != 2 || !slices.Equal(got[0].Folders, []string{"ACSBlob", "ACSTable"}) || !slices.Equal(got[1].Folders, []string{"ACSQueue", "KeyVault"}) {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("nothing seen", func(t *testing.T) {
+		check(t, duplicateKey.Check(&Set{})[0], Skipped)
+	})
+}

@@ -1,0 +1,40 @@
+package validate
+
+import (
+	"crypto/x509"
+	"strings"
+	"testing"
+)
+
+func TestKeyUsage(t *testing.T) {
+	const both = x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment
+	server, client := x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth
+	for _, row := range []struct {
+		claim   string
+		release string
+		ku      x509.KeyUsage
+		eku     []x509.ExtKeyUsage
+		want    Result
+		wanted  string
+	}{
+		{"all", "2301", both, []x509.ExtKeyUsage{server, client}, OK, ""},
+		{"more", "2301", both | x509.KeyUsageDataEncipherment, []x509.ExtKeyUsage{client, server, x509.ExtKeyUsageCodeSigning}, OK, ""},
+		{"no signature", "2301", x509.KeyUsageKeyEncipherment, []x509.ExtKeyUsage{server, client}, Fail, "Digital Signature"},
+		{"no encipherment", "2301", x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{server, client}, Fail, "Key Encipherment"},
+		{"no key usage", "2301", 0, []x509.ExtKeyUsage{server, client}, Fail, "Digital Signature, Key Encipherment"},
+		{"no server", "2301", both, []x509.ExtKeyUsage{client}, Fail, "Server Authentication"},
+		{"no client before 2501", "2411", both, []x509.ExtKeyUsage{server}, Fail, "Client Authentication"},
+		{"no client from 2501", "2501", both, []x509.ExtKeyUsage{server}, Warning, "2025-08"},
+		{"no client, no encipherment from 2501", "2501", x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{server}, Fail, "Client Authentication"},
+		{"any usage names neither", "2301", both, []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, Fail, "Server Authentication, Client Authentication"},
+		{"no extended usage", "2301", both, nil, Fail, "Server Authentication"},
+	} {
+		t.Run(row.claim, func(t *testing.T) {
+			j := keyUsage.Check(subject(t, row.release, "ACSBlob", func(c *x509.Certificate) { c.KeyUsage, c.ExtKeyUsage = row.ku, row.eku }))
+			check(t, j, row.want)
+			if !strings.Contains(j.Wanted, row.wanted) {
+				t.Errorf("wanted %q, want %q in it", j.Wanted, row.wanted)
+			}
+		})
+	}
+}

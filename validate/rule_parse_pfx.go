@@ -1,0 +1,77 @@
+package validate
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/certstamp/certstamp/pfx"
+)
+
+var parsePFX = Rule{
+	ID: "parse-pfx", Name: "Parse PFX", Severity: Error, Reads: ReadsFile, Sealed: true,
+	About: "The file is a PFX, the password opens it, and the password protects its certificates too.",
+	Check: func(s *Subject) Judgement {
+		if s.readErr != nil {
+			return unreadable(s.readErr)
+		}
+		if s.openErr != nil {
+			return unreadable(s.openErr)
+		}
+		f := s.Facts
+		if f.Trailing > 0 && !f.TrailingZeros {
+			return fail(fmt.Sprintf("%d bytes after the end of the PFX", f.Trailing), "nothing after the PFX",
+				"find out who appended to the file, then export again")
+		}
+		if f.Integrity == pfx.IntegrityNone {
+			return fail("no MAC: nobody can tell whether the file was changed", "a PFX with a password MAC", "export again with a password")
+		}
+		if s.Bundle != nil {
+			for i, c := range s.Bundle.Certificates {
+				if c.Err != nil {
+					return fail(fmt.Sprintf("certificate %d is unreadable: %s", i+1, quote(c.Err.Error())), "certificates as RFC 5280 has them",
+						"ask the CA for a new certificate")
+				}
+			}
+			if len(s.Bundle.Certificates) == 0 {
+				return fail("no certificate", "key, certificate and chain", "export again with all certificates of the path")
+			}
+		}
+		return oddities(f)
+	},
+}
+
+func oddities(f *pfx.Facts) Judgement {
+	var found, hint []string
+	if f.ClearCertificates > 0 {
+		found = append(found, "the password protects only the private key, the certificates lie open")
+		hint = append(hint, "export again with certificate privacy enabled, or run certstamp pack --repair")
+	}
+	if f.Trailing > 0 {
+		found = append(found, fmt.Sprintf("%d zero bytes after the end of the PFX", f.Trailing))
+		hint = append(hint, "run certstamp pack --repair")
+	}
+	if f.BER {
+		found = append(found, "BER where Windows writes DER")
+		hint = append(hint, "run certstamp pack --repair")
+	}
+	if len(found) == 0 {
+		return pass("")
+	}
+	return warn(strings.Join(found, "; "), "a DER file whose password protects everything", hint[0])
+}
+
+func unreadable(err error) Judgement {
+	const wanted = "a PFX that the password opens"
+	var unsupported *pfx.UnsupportedError
+	switch {
+	case errors.Is(err, pfx.ErrPassword):
+		return fail(pfx.ErrPassword.Error(), wanted, "check the pfx-password of the stamp; one password opens every file of a set")
+	case errors.Is(err, pfx.ErrLimit):
+		return fail(quote(err.Error()), "a PFX of usual size and iteration counts", "export again with the defaults of Windows, or run certstamp pack --repair")
+	case errors.As(err, &unsupported):
+		return fail(quote(err.Error()), wanted, "export again as TripleDES-SHA1")
+	default:
+		return fail(quote(err.Error()), wanted, "export again as PFX, with private key and all certificates of the path")
+	}
+}

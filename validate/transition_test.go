@@ -1,0 +1,91 @@
+package validate
+
+import (
+	"crypto/x509"
+	"strings"
+	"testing"
+
+	"github.com/certstamp/certstamp/policies"
+)
+
+func TestTransitions(t *testing.T) {
+	served := func(a, root *authority) []Installed {
+		return []Installed{{Chain: []*x509.Certificate{installedLeaf(a), a.cert, root.cert}}}
+	}
+	p := cas()
+	for _, row := range []struct {
+		claim     string
+		release   string
+		installed []Installed
+		want      Result
+		from      policies.Class
+		why       string
+	}{
+		{"the same issuing CA", "1902", served(p.issuing, p.root), OK, policies.Enterprise, ""},
+		{"without its root: the new file brings it", "1902", []Installed{{Chain: []*x509.Certificate{installedLeaf(p.issuing), p.issuing.cert}}}, OK, policies.Enterprise, ""},
+		{"the leaf alone", "1902", []Installed{{Chain: []*x509.Certificate{installedLeaf(p.issuing)}}}, OK, policies.Enterprise, ""},
+		{"another issuing CA of the same root", "1902", served(p.sibling, p.root), Warning, policies.Enterprise, "the root key is the same"},
+		{"another root", "1902", served(p.otherCA, p.otherRoot), Fail, policies.Enterprise, ""},
+		{"the same names with new keys", "1902", served(p.renewd, p.renewedRoot), Fail, policies.Enterprise, "another CA"},
+		{"another root at 1903", "1903", served(p.otherCA, p.otherRoot), Warning, policies.Enterprise, ""},
+		{"another root from 1904", "1904", served(p.otherCA, p.otherRoot), OK, policies.Enterprise, ""},
+		{"from public before 1903", "1902", []Installed{{Class: policies.Public}}, Fail, policies.Public, ""},
+		{"from self-signed at 1903", "1903", []Installed{{Class: policies.SelfSigned}}, OK, policies.SelfSigned, ""},
+		{"not seen before 1903", "1902", nil, Skipped, policies.Unknown, "not known"},
+		{"not seen at 1903", "1903", nil, Skipped, policies.Unknown, "not known"},
+		{"not seen from 1904", "1904", nil, OK, policies.Unknown, "any installed CA"},
+		{"unreachable before 1903", "1902", []Installed{{Error: "timeout"}}, Skipped, policies.Unknown, ""},
+		{"unreachable from 1904", "1904", []Installed{{Error: "timeout"}}, Warning, policies.Unknown, "could not be asked"},
+		{"an incomplete installed chain counts as enterprise", "1902", []Installed{{Chain: []*x509.Certificate{installedLeaf(p.otherCA)}}}, Fail, policies.Unknown, "treated as an enterprise CA"},
+	} {
+		t.Run(row.claim, func(t *testing.T) {
+			in, items := goodSet(t, row.release, policies.AAD)
+			in.Installed = row.installed
+			fill(t, &in, items)
+			out := testRun(t, in)
+			if len(out.Transitions) != len(items) {
+				t.Fatalf("%d transitions, want %d", len(out.Transitions), len(items))
+			}
+			for i, tr := range out.Transitions {
+				if tr.Endpoint != items[i].endpoint.ID || tr.Result != row.want || tr.From != row.from || !strings.Contains(tr.Why, row.why) || tr.Evidence == "" {
+					t.Errorf("%+v, want %s from %s because %q", tr, row.want, row.from, row.why)
+				}
+			}
+			got := said(out.Report)
+			if want := row.want; got["set: ca-transition"] != want && (want != OK || got["set: ca-transition"] != "") {
+				t.Errorf("the finding is %q, want %q", got["set: ca-transition"], want)
+			}
+			if out.Report.Complete != (row.want != Skipped) {
+				t.Errorf("complete %t", out.Report.Complete)
+			}
+		})
+	}
+}
+
+// Each endpoint is judged by what it serves itself; the worst decides.
+func TestTransitionPerEndpoint(t *testing.T) {
+	p := cas()
+	in, items := goodSet(t, "1902", policies.AAD)
+	in.Installed = append(in.Installed, Installed{
+		Endpoint: find(items, spoilt).endpoint.ID, Chain: []*x509.Certificate{installedLeaf(p.otherCA), p.otherCA.cert, p.otherRoot.cert},
+	})
+	fill(t, &in, items)
+	out := testRun(t, in)
+	for _, tr := range out.Transitions {
+		want := OK
+		if tr.Folder == spoilt {
+			want = Fail
+		}
+		if tr.Result != want {
+			t.Errorf("%s: %s, want %s", tr.Folder, tr.Result, want)
+		}
+	}
+	if out.Report.Verdict != FailedOnce {
+		t.Errorf("verdict %s, want fail", out.Report.Verdict)
+	}
+	for _, f := range out.Report.Set {
+		if f.ID == "ca-transition" && f.Result == Fail && (len(f.Folders) != 1 || f.Folders[0] != spoilt) {
+			t.Errorf("the finding names %v, want %s", f.Folders, spoilt)
+		}
+	}
+}

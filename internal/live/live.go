@@ -241,6 +241,11 @@ func (e *PeerError) Error() string {
 	return fmt.Sprintf("%s is on this machine, and a real stamp never is", e.Address)
 }
 
+// Hint says what to do.
+func (e *PeerError) Hint() string {
+	return "correct resolve and simulated in the stamp file, or the DNS of this machine"
+}
+
 func (p Peers) check(address string) error {
 	a, err := netip.ParseAddrPort(address)
 	if err != nil {

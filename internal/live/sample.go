@@ -82,7 +82,7 @@ func (o Observer) fetch(ctx context.Context, t Target, address string) ([]*x509.
 	}
 	conn := tls.Client(raw, config)
 	err = conn.HandshakeContext(ctx)
-	if err != nil && !(proven && len(chain) > 0) {
+	if err != nil && !proven {
 		return nil, fmt.Errorf("TLS with %s: %w", address, err)
 	}
 	if len(chain) == 0 {

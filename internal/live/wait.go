@@ -45,6 +45,11 @@ func (e *NotServedError) Error() string {
 		n, len(e.Seen), e.Rounds, first.Target.Endpoint, first, e.Err)
 }
 
+// Hint says what to do.
+func (e *NotServedError) Hint() string {
+	return "look at certstamp status: a rotation may still be running, or a front end may lag behind"
+}
+
 func (e *NotServedError) Unwrap() error { return e.Err }
 
 // Wait polls until every target matches its want twice in a row, and returns the last round. Wants are by

@@ -162,6 +162,11 @@ func (j *Journal) Append(room, step, state string, facts map[string]string) erro
 	return nil
 }
 
+// Room returns Append for one room, in the shape rooms take it.
+func (j *Journal) Room(room string) func(step, state string, facts map[string]string) error {
+	return func(step, state string, facts map[string]string) error { return j.Append(room, step, state, facts) }
+}
+
 // line renders an entry as ASCII JSON with a line end, and holds it to the limits it will be read back with.
 func (e Entry) line() ([]byte, error) {
 	for what, v := range map[string]string{"room": e.Room, "step": e.Step, "state": e.State} {

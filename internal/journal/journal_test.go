@@ -56,7 +56,9 @@ func TestAppendAndContinue(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	appendAll(t, open(t, path, "run-2"), "rotate start announced")
+	if err := open(t, path, "run-2").Room("rotate")("start", "announced", nil); err != nil {
+		t.Fatal(err)
+	}
 	j = open(t, path, "run-1")
 	appendAll(t, j, "rotate watch begun")
 	want := []string{"run-1/1 stage publish begun", "run-1/2 stage publish done", "run-2/1 rotate start announced", "run-1/3 rotate watch begun"}

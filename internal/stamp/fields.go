@@ -27,24 +27,37 @@ const (
 // fields is the format: every key, what it takes, and where it goes in s.
 func fields(s *Stamp, o Options) []field {
 	return []field{
-		{key: "name", required: true, help: "the stamp's short name, for example east", pattern: namePattern,
+		{
+			key: "name", required: true, help: "the stamp's short name, for example east", pattern: namePattern,
 			form: "a name of lower-case letters, digits and hyphens, at most 63", read: func(v string) { s.Name = v },
-			check: lowered(nameForm, "a name of lower-case letters, digits and hyphens, at most 63")},
-		{key: "region", required: true, help: "the region: the left-most label of every external name", pattern: labelPattern,
-			form: "one DNS label", check: checkRegion, read: func(v string) { s.Region = v }},
-		{key: "fqdn", required: true, help: "the external FQDN without the region", pattern: fqdnPattern, form: "a DNS name",
-			check: checkFQDN, read: func(v string) { s.FQDN = v }},
-		{key: "identity", required: true, help: "the identity system, AAD or ADFS", choices: []string{string(policies.AAD), string(policies.ADFS)},
-			read: func(v string) { s.Identity = policies.Identity(v) }},
-		{key: "version", required: true, kind: loose, help: "the build, as precisely as it is to be compared: 2301, azs-2301 or 1.2301.2.58",
+			check: lowered(nameForm, "a name of lower-case letters, digits and hyphens, at most 63"),
+		},
+		{
+			key: "region", required: true, help: "the region: the left-most label of every external name", pattern: labelPattern,
+			form: "one DNS label", check: checkRegion, read: func(v string) { s.Region = v },
+		},
+		{
+			key: "fqdn", required: true, help: "the external FQDN without the region", pattern: fqdnPattern, form: "a DNS name",
+			check: checkFQDN, read: func(v string) { s.FQDN = v },
+		},
+		{
+			key: "identity", required: true, help: "the identity system, AAD or ADFS", choices: []string{string(policies.AAD), string(policies.ADFS)},
+			read: func(v string) { s.Identity = policies.Identity(v) },
+		},
+		{
+			key: "version", required: true, kind: loose, help: "the build, as precisely as it is to be compared: 2301, azs-2301 or 1.2301.2.58",
 			check: func(v string) (string, error) {
 				parsed, err := policies.ParseVersion(v)
 				s.Version = parsed
 				return "", err
-			}, read: func(string) {}},
-		{key: "previously-rotated", kind: truth, help: "whether secrets were rotated before; asserted, needed below 1811",
-			flagged: func(v bool) { s.PreviouslyRotated = &v }},
-		{key: "optional-endpoints", kind: list, max: 32, pattern: namesPattern, form: "the name of an optional endpoint",
+			}, read: func(string) {},
+		},
+		{
+			key: "previously-rotated", kind: truth, help: "whether secrets were rotated before; asserted, needed below 1811",
+			flagged: func(v bool) { s.PreviouslyRotated = &v },
+		},
+		{
+			key: "optional-endpoints", kind: list, max: 32, pattern: namesPattern, form: "the name of an optional endpoint",
 			help: "endpoints that exist only where they were installed, such as container-registry",
 			each: func(v string) error {
 				if o.OptionalEndpoints != nil && !slices.Contains(o.OptionalEndpoints, v) {
@@ -52,97 +65,140 @@ func fields(s *Stamp, o Options) []field {
 				}
 				s.OptionalEndpoints = append(s.OptionalEndpoints, v)
 				return nil
-			}},
-		{key: "cloud-id", help: "the CloudID the stamp must report", pattern: cloudPattern, form: "a CloudID",
-			read: func(v string) { s.CloudID = v }},
-		{key: "simulated", kind: truth, help: "the stamp is a simulator on this machine; its cloud-id begins with SIMULATED",
-			flagged: func(v bool) { s.Simulated = v }},
-		{key: "port", kind: whole, min: 1, max: 65535, help: "the port of the external endpoints, default 443",
-			counted: func(v int) { s.Port = v }},
-		{key: "resolve", kind: list, max: 256, pattern: resolvePattern, form: "of the form NAME:PORT:ADDRESS or NAME:PORT:ADDRESS:PORT",
+			},
+		},
+		{
+			key: "cloud-id", help: "the CloudID the stamp must report", pattern: cloudPattern, form: "a CloudID",
+			read: func(v string) { s.CloudID = v },
+		},
+		{
+			key: "simulated", kind: truth, help: "the stamp is a simulator on this machine; its cloud-id begins with SIMULATED",
+			flagged: func(v bool) { s.Simulated = v },
+		},
+		{
+			key: "port", kind: whole, min: 1, max: 65535, help: "the port of the external endpoints, default 443",
+			counted: func(v int) { s.Port = v },
+		},
+		{
+			key: "resolve", kind: list, max: 256, pattern: resolvePattern, form: "of the form NAME:PORT:ADDRESS or NAME:PORT:ADDRESS:PORT",
 			help: "answers instead of DNS, as NAME:PORT:ADDRESS or NAME:PORT:ADDRESS:PORT; NAME may be *",
 			each: func(v string) error {
 				_, err := ParseResolution(v)
 				s.Resolve = append(s.Resolve, v)
 				return err
-			}},
-		{key: "installed-ca", kind: either, help: "how the CA of today's certificates is known, or the certificate itself",
+			},
+		},
+		{
+			key: "installed-ca", kind: either, help: "how the CA of today's certificates is known, or the certificate itself",
 			choices: []string{ModeEndpoints, ModeSelfSigned, ModeEnterprise, ModePublic}, read: func(v string) { s.InstalledCA.Mode = v },
-			fields: []field{{key: "certificate", required: true, help: "a file that holds the installed certificate", pattern: notEmpty, form: "a path",
-				check: s.inside(o, &s.InstalledCA.File), read: func(string) { s.InstalledCA.Mode = ModeFile }}}},
-		{key: "certificates", help: "the directory of the PFX tree, default certificates", pattern: notEmpty, form: "a path",
-			check: s.inside(o, &s.Certificates), read: func(string) {}},
+			fields: []field{{
+				key: "certificate", required: true, help: "a file that holds the installed certificate", pattern: notEmpty, form: "a path",
+				check: s.inside(o, &s.InstalledCA.File), read: func(string) { s.InstalledCA.Mode = ModeFile },
+			}},
+		},
+		{
+			key: "certificates", help: "the directory of the PFX tree, default certificates", pattern: notEmpty, form: "a path",
+			check: s.inside(o, &s.Certificates), read: func(string) {},
+		},
 		{key: "pfx-password", role: secret.PFX, help: "reference to the password of the PFX files", ref: func(r secret.Ref) { s.PFXPassword = r }},
 		{key: "age-identity", role: secret.PFX, help: "reference to the age identity that opens .pfx.age files", ref: func(r secret.Ref) { s.AgeIdentity = r }},
 		{key: "share", kind: group, help: "where the stamp reads its certificates", fields: shareFields(s)},
 		{key: "pep", kind: group, help: "the privileged endpoint", fields: pepFields(s, o)},
 		{key: "bmc", kind: group, help: "the credential of the baseboard controllers", fields: bmcFields(s)},
-		{key: "backup", help: "a directory off the share that holds the same set, as file:PATH", pattern: backupPattern, form: "file:PATH",
-			read: func(v string) { s.Backup = strings.TrimPrefix(v, "file:") }},
-		{key: "windows", kind: list, max: 64, pattern: windowPattern, form: `a window such as "Sat 22:00-04:00 Europe/Berlin"`,
+		{
+			key: "backup", help: "a directory off the share that holds the same set, as file:PATH", pattern: backupPattern, form: "file:PATH",
+			read: func(v string) { s.Backup = strings.TrimPrefix(v, "file:") },
+		},
+		{
+			key: "windows", kind: list, max: 64, pattern: windowPattern, form: `a window such as "Sat 22:00-04:00 Europe/Berlin"`,
 			help: `when a rotation may start, such as "Sat 22:00-04:00 Europe/Berlin"`,
 			each: func(v string) error {
 				w, err := ParseWindow(v)
 				s.Windows = append(s.Windows, w)
 				return err
-			}},
-		{key: "policy", help: "a file that tightens the policy or waives with a reason and an end date", pattern: notEmpty, form: "a path",
-			check: s.inside(o, &s.Policy), read: func(string) {}},
+			},
+		},
+		{
+			key: "policy", help: "a file that tightens the policy or waives with a reason and an end date", pattern: notEmpty, form: "a path",
+			check: s.inside(o, &s.Policy), read: func(string) {},
+		},
 	}
 }
 
 func shareFields(s *Stamp) []field {
 	return []field{
-		{key: "unc", required: true, help: `the share root as the stamp sees it, \\host\share`, pattern: uncPattern, form: `of the form \\host\share`,
+		{
+			key: "unc", required: true, help: `the share root as the stamp sees it, \\host\share`, pattern: uncPattern, form: `of the form \\host\share`,
 			check: func(v string) (string, error) {
 				unc, suggestion, err := parseUNC(v)
 				s.Share.UNC = unc
 				return suggestion, err
-			}, read: func(string) {}},
-		{key: "folder", help: "the same share as this machine sees it; needs --allow-path", pattern: notEmpty, form: "a path",
-			read: func(v string) { s.Share.Folder = v }},
-		{key: "user", required: true, help: "the account that publishes", pattern: notEmpty, form: "a user name",
-			check: plainCheck(checkUser), read: func(v string) { s.Share.User = v }},
+			}, read: func(string) {},
+		},
+		{
+			key: "folder", help: "the same share as this machine sees it; needs --allow-path", pattern: notEmpty, form: "a path",
+			read: func(v string) { s.Share.Folder = v },
+		},
+		{
+			key: "user", required: true, help: "the account that publishes", pattern: notEmpty, form: "a user name",
+			check: plainCheck(checkUser), read: func(v string) { s.Share.User = v },
+		},
 		{key: "password", required: true, role: secret.Share, help: "reference to its password", ref: func(r secret.Ref) { s.Share.Password = r }},
-		{key: "access-user", help: "the account the stamp reads with, default user", pattern: notEmpty, form: "a user name",
-			check: plainCheck(checkUser), read: func(v string) { s.Share.AccessUser = v }},
+		{
+			key: "access-user", help: "the account the stamp reads with, default user", pattern: notEmpty, form: "a user name",
+			check: plainCheck(checkUser), read: func(v string) { s.Share.AccessUser = v },
+		},
 		{key: "access-password", role: secret.Share, help: "reference to its password, default password", ref: func(r secret.Ref) { s.Share.AccessPassword = r }},
 	}
 }
 
 func pepFields(s *Stamp, o Options) []field {
 	return []field{
-		{key: "hosts", required: true, kind: list, min: 1, max: 16, pattern: notEmpty, form: "a host", help: "the ERCS machines, host or host:port",
+		{
+			key: "hosts", required: true, kind: list, min: 1, max: 16, pattern: notEmpty, form: "a host", help: "the ERCS machines, host or host:port",
 			each: func(v string) error {
 				_, _, err := splitHost(v)
 				s.PEP.Hosts = append(s.PEP.Hosts, v)
 				return err
-			}},
-		{key: "user", required: true, help: `the CloudAdmin account, DOMAIN\user`, pattern: notEmpty, form: "a user name",
-			check: plainCheck(checkUser), read: func(v string) { s.PEP.User = v }},
+			},
+		},
+		{
+			key: "user", required: true, help: `the CloudAdmin account, DOMAIN\user`, pattern: notEmpty, form: "a user name",
+			check: plainCheck(checkUser), read: func(v string) { s.PEP.User = v },
+		},
 		{key: "password", required: true, role: secret.PEP, help: "reference to its password", ref: func(r secret.Ref) { s.PEP.Password = r }},
 		{key: "tls", kind: truth, help: "connect with HTTPS", flagged: func(v bool) { s.PEP.TLS = v }},
-		{key: "pin", help: "sha256:HEX of the server's certificate, with tls", pattern: pinPattern, form: "sha256: and 64 lower-case hex digits",
-			check: checkPin, read: func(v string) { s.PEP.Pin = v }},
-		{key: "ca", help: "a PEM file with the CA of the server's certificate, with tls", pattern: notEmpty, form: "a path",
-			check: s.inside(o, &s.PEP.CA), read: func(string) {}},
-		{key: "configuration", help: "the session configuration, default PrivilegedEndpoint", pattern: configPattern,
-			form: "a configuration name", read: func(v string) { s.PEP.Configuration = v }},
+		{
+			key: "pin", help: "sha256:HEX of the server's certificate, with tls", pattern: pinPattern, form: "sha256: and 64 lower-case hex digits",
+			check: checkPin, read: func(v string) { s.PEP.Pin = v },
+		},
+		{
+			key: "ca", help: "a PEM file with the CA of the server's certificate, with tls", pattern: notEmpty, form: "a path",
+			check: s.inside(o, &s.PEP.CA), read: func(string) {},
+		},
+		{
+			key: "configuration", help: "the session configuration, default PrivilegedEndpoint", pattern: configPattern,
+			form: "a configuration name", read: func(v string) { s.PEP.Configuration = v },
+		},
 	}
 }
 
 func bmcFields(s *Stamp) []field {
 	return []field{
-		{key: "update", help: "who changes the controllers: pep (default from 1910), redfish or external", choices: []string{"pep", "redfish", "external"},
-			read: func(v string) { s.BMC.Update = v }},
+		{
+			key: "update", help: "who changes the controllers: pep (default from 1910), redfish or external", choices: []string{"pep", "redfish", "external"},
+			read: func(v string) { s.BMC.Update = v },
+		},
 		{key: "new-password", required: true, role: secret.BMC, help: "reference to the new password", ref: func(r secret.Ref) { s.BMC.NewPassword = r }},
-		{key: "new-user", help: "the new user name, at most 16 characters", pattern: `^[!-~]{1,16}$`, form: "a user name of 1 to 16 visible ASCII characters",
+		{
+			key: "new-user", help: "the new user name, at most 16 characters", pattern: `^[!-~]{1,16}$`, form: "a user name of 1 to 16 visible ASCII characters",
 			check: func(v string) (string, error) {
 				if n := len([]rune(v)); n > bmcUserMax {
 					return "", fmt.Errorf("%s has %d characters, at most %d are possible", quoted(v), n, bmcUserMax)
 				}
 				return "", nil
-			}, read: func(v string) { s.BMC.NewUser = v }},
+			}, read: func(v string) { s.BMC.NewUser = v },
+		},
 	}
 }
 

@@ -92,7 +92,7 @@ func readFile(fsys fs.FS, name string, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // read only: nothing is lost
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err

@@ -76,6 +76,9 @@ func TestWholeFile(t *testing.T) {
 		{"a control character", minimal + "policy: \x01\n", "not valid YAML"},
 		{"broken YAML has a position", minimal + "pep: {hosts: [\n", "stamp.yaml:7:1: not valid YAML"},
 		{"deep brackets", strings.Repeat("[", 100000), "nests too deeply"},
+		{"deep lists", strings.Repeat("- ", 400000), "not valid YAML"},
+		{"deep question marks", strings.Repeat("? ", 400000), "not valid YAML"},
+		{"deep indents", deepIndents(), "more than 8 levels"},
 		{"deep keys", minimal + "pep: {a: {b: {c: {d: {e: {f: {g: {h: 1}}}}}}}}\n", "more than 8 levels"},
 		{"many values", minimal + "windows: [" + strings.Repeat("a, ", maxNodes) + "a]\n", "more than 4096 values"},
 		{"an unknown alias", minimal + "policy: *gone\n", "aliases are not used"},
@@ -95,6 +98,14 @@ func TestWholeFile(t *testing.T) {
 	if !errors.As(err, &problems) || len(problems) != maxProblems+1 || !strings.HasSuffix(err.Error(), "and 200 more") {
 		t.Errorf("300 mistakes give %d lines", len(problems))
 	}
+}
+
+func deepIndents() string {
+	var b strings.Builder
+	for i := range 1000 {
+		b.WriteString(strings.Repeat(" ", i) + "a:\n")
+	}
+	return b.String()
 }
 
 func TestDigestIsTheSameOnWindows(t *testing.T) {

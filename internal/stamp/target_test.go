@@ -72,7 +72,7 @@ func TestTargetDigest(t *testing.T) {
 		"a file for a secret": {"env:PEP_PASSWORD", "file:/etc/passwd"},
 		"the share":           {`\\10.20.0.5\certs`, `\\10.20.0.6\certs`},
 		"the share's folder":  {"/mnt/certs", "/mnt/other"},
-		"the share's user":    {`CONTOSO\certstage`, `CONTOSO\other`},
+		"the share's user":    {`CONTOSO\certstage`, `CONTOSO\mallory`},
 		"the access account":  {"  user:", "  access-user: x\n  access-password: env:SHARE_X\n  user:"},
 		"a share secret":      {"env:SHARE_PASSWORD", "env:SHARE_OTHER"},
 		"the PFX password":    {"env:PFX_PASSWORD", "env:PFX_OTHER"},

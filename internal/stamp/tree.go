@@ -59,8 +59,6 @@ func depthOver(b []byte, most int) bool {
 			depth++
 		case ']', '}':
 			depth = max(depth-1, 0)
-		case '\n':
-			// Quoted text may hold brackets; a line end is no close, so nothing is reset here.
 		}
 		if depth > most {
 			return true

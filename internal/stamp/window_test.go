@@ -72,7 +72,7 @@ func TestWindowsTogether(t *testing.T) {
 	if next, ok := ws.Next(sat); !ok || !next.Equal(time.Date(2026, 3, 11, 10, 0, 0, 0, time.UTC)) {
 		t.Errorf("next is %v, %v; want Wednesday 10:00", next, ok)
 	}
-	if open, left := (Windows)(nil).Open(sat); !open || left != math.MaxInt64 {
+	if open, left := Windows(nil).Open(sat); !open || left != math.MaxInt64 {
 		t.Errorf("without windows: %v, %v", open, left)
 	}
 	if _, err := ParseWindows([]string{"never"}); err == nil {

@@ -129,6 +129,8 @@ func transient(err error) bool {
 	switch {
 	case errors.Is(err, ErrUnauthorized), errors.Is(err, ErrCertificate), errors.Is(err, context.Canceled), errors.As(err, &f):
 		return false
+	case errors.Is(err, ErrUnsealed):
+		return true // whatever came between may go away, and a new login proves the host again
 	case errors.As(err, &s):
 		return s.Code >= 500 || s.Code == 408 || s.Code == 429
 	}

@@ -1,0 +1,418 @@
+package wsman
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/md5"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/rotate/psrp"
+)
+
+// action is what goes wrong with one request.
+type action int
+
+const (
+	fine        action = iota
+	resetBefore        // the connection dies, nothing is processed
+	resetAfter         // the request is processed, the answer is lost
+	garbage            // the answer is sealed with a wrong key
+	status503
+	status401
+	clear200 // the answer comes in clear
+)
+
+const (
+	testPassword = "S3cret-Pa55!é"
+	testUser     = `STAMP\admin`
+)
+
+// peer is a small WinRM server on in-memory connections: NTLM with sealing, one shell, psrp's server role.
+type peer struct {
+	t       testing.TB
+	tls     *tls.Config
+	binding []byte
+	flags   uint32
+
+	// goes decides what becomes of the n-th request of an operation, counted from 1.
+	goes func(op string, n int) action
+	// serve runs the pipeline; it is called in a goroutine of its own.
+	serve func(*peer, psrp.PipelineRequested)
+	pool  psrp.ServerConfig
+
+	mu       sync.Mutex
+	core     *psrp.ServerCore
+	shell    string
+	commands map[string]bool // known ids; true: done
+	queues   map[string][][]byte
+	wake     chan struct{}
+	log      []string
+	count    map[string]int
+	bodies   map[string]int // Command bodies processed per id
+	conns    int
+	refused  int
+	wire     bytes.Buffer
+	wg       sync.WaitGroup
+}
+
+func newPeer(t testing.TB) *peer {
+	return &peer{
+		t: t, flags: goodFlags, wake: make(chan struct{}), commands: map[string]bool{}, queues: map[string][][]byte{},
+		count: map[string]int{}, bodies: map[string]int{},
+	}
+}
+
+func (p *peer) config() Config {
+	return Config{
+		Host: "10.0.0.1", User: testUser, Password: secret.New(testPassword), AllowHosts: []string{"10.0.0.1"},
+		Dial: func(context.Context, string, string) (net.Conn, error) {
+			client, server := net.Pipe()
+			p.mu.Lock()
+			p.conns++
+			p.mu.Unlock()
+			p.wg.Go(func() { p.connection(&tapped{Conn: server, p: p}) })
+			return client, nil
+		},
+	}
+}
+
+// tapped records what passes.
+type tapped struct {
+	net.Conn
+	p *peer
+}
+
+func (c *tapped) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.p.mu.Lock()
+	c.p.wire.Write(b[:n])
+	c.p.mu.Unlock()
+	return n, err
+}
+
+func (p *peer) connection(nc net.Conn) {
+	defer nc.Close()
+	if p.tls != nil {
+		t := tls.Server(nc, p.tls)
+		if t.Handshake() != nil {
+			return
+		}
+		nc = t
+	}
+	r := bufio.NewReader(nc)
+	var a *acceptor
+	var sec *security
+	for {
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			return
+		}
+		if auth := req.Header.Get("Authorization"); auth != "" {
+			token, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(auth, "Negotiate "))
+			if err != nil || len(token) < 12 {
+				return
+			}
+			if token[8] == 1 {
+				a = &acceptor{domain: "STAMP", user: "admin", password: testPassword, negotiate: token, challenge: makeChallenge(p.flags, goodInfo())}
+				if p.binding != nil {
+					b := binary.LittleEndian.AppendUint32(make([]byte, 16), uint32(len(p.binding)))
+					sum := md5.Sum(append(b, p.binding...))
+					a.binding = sum[:]
+				}
+				reply(nc, 401, "Basic realm=\"WSMAN\"\r\nWWW-Authenticate: Negotiate "+base64.StdEncoding.EncodeToString(a.challenge), "", nil)
+				continue
+			}
+			key, err := a.accept(token)
+			if err != nil {
+				p.mu.Lock()
+				p.refused++
+				p.mu.Unlock()
+				reply(nc, 401, "Negotiate", "", nil)
+				continue
+			}
+			sec = serverSecurity(key)
+			reply(nc, 200, "", "", nil)
+			continue
+		}
+		if sec == nil {
+			reply(nc, 401, "Negotiate", "", nil)
+			continue
+		}
+		plain := body
+		if p.tls == nil {
+			sealed, signature, err := parseSealed(body)
+			if err != nil {
+				reply(nc, 400, "", "", nil)
+				return
+			}
+			if plain, err = sec.Unwrap(sealed, signature); err != nil {
+				return
+			}
+		}
+		if !p.request(nc, sec, plain) {
+			return
+		}
+	}
+}
+
+func reply(w io.Writer, status int, authenticate, kind string, body []byte) {
+	text := fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: %d\r\n", status, len(body))
+	if authenticate != "" {
+		text += "WWW-Authenticate: " + authenticate + "\r\n"
+	}
+	if kind != "" {
+		text += "Content-Type: " + kind + "\r\n"
+	}
+	_, _ = w.Write(append([]byte(text+"\r\n"), body...))
+}
+
+func (p *peer) request(nc net.Conn, sec *security, plain []byte) bool {
+	root, err := parseXML(plain)
+	if err != nil {
+		p.t.Errorf("peer: %v", err)
+		return false
+	}
+	header := root.child(nsSOAP, "Header")
+	act := header.child(nsAddressing, "Action").content()
+	id := header.child(nsAddressing, "MessageID").content()
+	timeout, err := ParseDuration(header.child(nsWSMan, "OperationTimeout").content())
+	if err != nil {
+		p.t.Errorf("peer: %v", err)
+	}
+	op := act[strings.LastIndex(act, "/")+1:]
+	p.mu.Lock()
+	p.count[op]++
+	n := p.count[op]
+	p.log = append(p.log, op)
+	p.mu.Unlock()
+	what := fine
+	if p.goes != nil {
+		what = p.goes(op, n)
+	}
+	switch what {
+	case resetBefore:
+		return false
+	case status503:
+		reply(nc, 503, "", "text/html", []byte("busy"))
+		return true
+	case status401:
+		reply(nc, 401, "Negotiate", "", nil)
+		return true
+	}
+	answer, status := p.operation(op, act, id, timeout, root.child(nsSOAP, "Body"))
+	switch what {
+	case resetAfter:
+		return false
+	case garbage:
+		sec = serverSecurity(make([]byte, 16))
+	case clear200:
+		reply(nc, 200, "", soapType, []byte(answer))
+		return true
+	}
+	if p.tls != nil {
+		reply(nc, status, "", soapType, []byte(answer))
+		return true
+	}
+	sealed, err := sealBody(sec, []byte(answer))
+	if err != nil {
+		p.t.Errorf("peer: %v", err)
+		return false
+	}
+	reply(nc, status, "", sealedType, sealed)
+	return true
+}
+
+func (p *peer) operation(op, act, id string, timeout time.Duration, body *element) (string, int) {
+	ok := func(inner string) (string, int) { return answerXML(act+"Response", id, inner), 200 }
+	fault := func(code uint32) (string, int) { return faultXML(id, fmt.Sprint(code), "no"), 500 }
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch op {
+	case "Create":
+		shell := body.child(nsShell, "Shell")
+		if p.shell == shell.attr("ShellId") {
+			return fault(FaultShellExists)
+		}
+		p.shell, p.core = shell.attr("ShellId"), psrp.NewServerCore(p.pool)
+		p.feed("", shell.child(nsPowerShell, "creationXml").content())
+		return ok(`<rsp:Shell><rsp:ShellId>` + p.shell + `</rsp:ShellId></rsp:Shell>`)
+	case "Command":
+		line := body.child(nsShell, "CommandLine")
+		cid := line.attr("CommandId")
+		if _, known := p.commands[cid]; known {
+			return fault(FaultCommandExists)
+		}
+		p.commands[cid] = false
+		p.bodies[cid]++
+		if err := p.feed(cid, line.child(nsShell, "Arguments").content()); err != nil {
+			return fault(FaultPowerShellPlugin)
+		}
+		return ok(`<rsp:CommandResponse><rsp:CommandId>` + cid + `</rsp:CommandId></rsp:CommandResponse>`)
+	case "Send":
+		stream := body.child(nsShell, "Send").child(nsShell, "Stream")
+		if err := p.feed(stream.attr("CommandId"), stream.content()); err != nil {
+			return fault(FaultPowerShellPlugin)
+		}
+		return ok(`<rsp:SendResponse/>`)
+	case "Receive":
+		inner, code := p.receive(body.child(nsShell, "Receive").child(nsShell, "DesiredStream").attr("CommandId"), timeout)
+		if code != 0 {
+			return fault(code)
+		}
+		return ok(inner)
+	case "Signal":
+		return ok(`<rsp:SignalResponse/>`)
+	}
+	return ok("")
+}
+
+// feed hands fragments to the core and starts what they ask for. p.mu is held.
+func (p *peer) feed(command, text string) error {
+	b, err := decode64(text)
+	if err != nil {
+		p.t.Errorf("peer: %v", err)
+	}
+	id := psrp.GUID{}
+	if command != "" {
+		if id, err = parseID(command); err != nil {
+			p.t.Errorf("peer: %v", err)
+		}
+	}
+	if err := p.core.Receive(id, b); err != nil {
+		return err
+	}
+	for {
+		e, more := p.core.Next()
+		if !more {
+			break
+		}
+		if r, isPipeline := e.(psrp.PipelineRequested); isPipeline && p.serve != nil {
+			p.wg.Go(func() { p.serve(p, r) })
+		}
+	}
+	p.flush()
+	return nil
+}
+
+func (p *peer) flush() {
+	for {
+		packet, more := p.core.Outgoing()
+		if !more {
+			break
+		}
+		key := ""
+		if !packet.Pipeline.IsZero() {
+			key = packet.Pipeline.String()
+		}
+		p.queues[key] = append(p.queues[key], packet.Data)
+	}
+	close(p.wake)
+	p.wake = make(chan struct{})
+}
+
+// receive waits like a server does. p.mu is held, and let go while waiting.
+func (p *peer) receive(command string, timeout time.Duration) (string, uint32) {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	for {
+		done, known := p.commands[command]
+		if command != "" && !known {
+			return "", FaultUnknownShell
+		}
+		if queue := p.queues[command]; len(queue) > 0 || done && command != "" {
+			var out strings.Builder
+			attr := ""
+			if command != "" {
+				attr = ` CommandId="` + command + `"`
+			}
+			out.WriteString(`<rsp:ReceiveResponse>`)
+			n := 0
+			for n < len(queue) && n < 3 { // a few at a time, so that a run takes many answers
+				out.WriteString(`<rsp:Stream Name="stdout"` + attr + `>` + b64(queue[n]) + `</rsp:Stream>`)
+				n++
+			}
+			p.queues[command] = queue[n:]
+			if done && n == len(queue) {
+				out.WriteString(`<rsp:CommandState` + attr + ` State="` + stateDone + `"><rsp:ExitCode>0</rsp:ExitCode></rsp:CommandState>`)
+				delete(p.commands, command)
+			}
+			out.WriteString(`</rsp:ReceiveResponse>`)
+			return out.String(), 0
+		}
+		wake := p.wake
+		p.mu.Unlock()
+		expired := false
+		select {
+		case <-wake:
+		case <-timer.C:
+			expired = true
+		}
+		p.mu.Lock()
+		if expired {
+			return "", FaultTimedOut
+		}
+	}
+}
+
+// emit sends a record of a pipeline.
+func (p *peer) emit(id psrp.GUID, r psrp.Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.core.Emit(id, r); err != nil {
+		p.t.Errorf("peer: %v", err)
+	}
+	p.flush()
+}
+
+func (p *peer) finish(id psrp.GUID, state psrp.PipelineState, e *psrp.ErrorRecord) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.core.SetPipelineState(id, state, e); err != nil {
+		p.t.Errorf("peer: %v", err)
+	}
+	p.commands[id.String()] = true
+	p.flush()
+}
+
+func (p *peer) operations(op string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.count[op]
+}
+
+// leaks looks for what must not be on the wire in clear.
+func (p *peer) leaks() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return leaks(p.wire.Bytes())
+}
+
+func leaks(wire []byte) error {
+	for name, b := range map[string][]byte{
+		"the password": []byte(testPassword), "the password in UTF-16": u16(testPassword), "a SOAP envelope": []byte("Envelope"),
+		"the password in base64": []byte(base64.StdEncoding.EncodeToString([]byte(testUser + ":" + testPassword))),
+		"a Basic login":          []byte("Authorization: Basic"),
+	} {
+		if bytes.Contains(wire, b) {
+			return errors.New(name + " crossed the wire in clear")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,525 @@
+package wsman
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/rotate/psrp"
+	"github.com/certstamp/certstamp/rotate/psrp/clixml"
+)
+
+func parseID(s string) (psrp.GUID, error) { return clixml.ParseGUID(s) }
+
+// world runs a test in a bubble of its own time, with a peer.
+func world(t *testing.T, f func(t *testing.T, p *peer)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer(t)
+		f(t, p)
+		if p.tls == nil {
+			if err := p.leaks(); err != nil {
+				t.Error(err)
+			}
+		}
+		p.wg.Wait()
+	})
+}
+
+func mustDial(t *testing.T, p *peer) *Session {
+	t.Helper()
+	s, err := Dial(t.Context(), p.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func countTo(n int) func(*peer, psrp.PipelineRequested) {
+	return func(p *peer, r psrp.PipelineRequested) {
+		for i := range n {
+			p.emit(r.ID, psrp.Output{Value: int32(i)})
+			time.Sleep(7 * time.Second) // of the bubble
+		}
+		p.finish(r.ID, psrp.PipelineCompleted, nil)
+	}
+}
+
+func outputs(r *Run) []int32 {
+	var out []int32
+	for record := range r.Records() {
+		if o, ok := record.(psrp.Output); ok {
+			n, _ := o.Value.(int32)
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func upTo(n int) []int32 {
+	out := make([]int32, n)
+	for i := range out {
+		out[i] = int32(i)
+	}
+	return out
+}
+
+var readOnly = psrp.Command{Name: "Get-ActionStatus", Params: []psrp.Param{{Name: "FunctionName", Value: "Start-SecretRotation"}}}
+
+func TestOneRun(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		var got psrp.PipelineRequested
+		p.serve = func(p *peer, r psrp.PipelineRequested) {
+			got = r
+			countTo(20)(p, r)
+		}
+		s := mustDial(t, p)
+		r := s.Invoke(t.Context(), readOnly, Options{})
+		if !r.Started() {
+			t.Error("not started")
+		}
+		if diff := cmp.Diff(upTo(20), outputs(r)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		result, err := r.Result()
+		if err != nil || result.State != psrp.PipelineCompleted || result.Lost != 0 || !result.Sent {
+			t.Errorf("got %+v, %v", result, err)
+		}
+		if got.Commands[0].Name != "Get-ActionStatus" || got.Commands[0].Params[0] != readOnly.Params[0] {
+			t.Errorf("the peer ran %+v", got)
+		}
+		// The next command on the same session.
+		if err := errOf(s.Invoke(t.Context(), readOnly, Options{}).Result()); err != nil {
+			t.Error(err)
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if p.operations("Delete") != 1 || p.conns != 2 || p.operations("Signal") != 0 {
+			t.Errorf("%d connections, operations %v", p.conns, p.log)
+		}
+	})
+}
+
+func errOf(_ psrp.Result, err error) error { return err }
+
+func TestSecretsInParameters(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		long := strings.Repeat("p", 100_000)
+		var got clixml.Credential
+		p.serve = func(p *peer, r psrp.PipelineRequested) {
+			got, _ = r.Commands[0].Params[1].Value.(clixml.Credential)
+			if r.Commands[0].Params[0].Value.(clixml.SecureString).Reveal() != long {
+				t.Error("the long secret was changed")
+			}
+			p.finish(r.ID, psrp.PipelineCompleted, nil)
+		}
+		s := mustDial(t, p)
+		r := s.Invoke(t.Context(), psrp.Command{Name: "Set-BmcCredential", Params: []psrp.Param{
+			{Name: "BmcPassword", Value: clixml.NewSecureString(long)},
+			{Name: "Credential", Value: clixml.Credential{User: "u", Password: clixml.NewSecureString("pw")}},
+		}}, Options{AtMostOnce: true})
+		if err := errOf(r.Result()); err != nil {
+			t.Fatal(err)
+		}
+		if got.User != "u" || got.Password.Reveal() != "pw" {
+			t.Errorf("got %v", got)
+		}
+		if p.operations("Send") < 2 || p.operations("Command") != 1 {
+			t.Errorf("operations %v", p.log)
+		}
+		_ = s.Close(t.Context())
+	})
+}
+
+func TestQuietServerIsAskedAgain(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = func(p *peer, r psrp.PipelineRequested) {
+			time.Sleep(time.Hour)
+			p.finish(r.ID, psrp.PipelineCompleted, nil)
+		}
+		s := mustDial(t, p)
+		if err := errOf(s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true}).Result()); err != nil {
+			t.Error(err)
+		}
+		if n := p.operations("Receive"); n < 60 {
+			t.Errorf("%d Receives in an hour", n)
+		}
+		_ = s.Close(t.Context())
+	})
+}
+
+func TestFailuresOfThePipeline(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = func(p *peer, r psrp.PipelineRequested) {
+			p.emit(r.ID, psrp.ErrorRecord{Message: "first", ID: "A"})
+			p.finish(r.ID, psrp.PipelineFailed, &psrp.ErrorRecord{Message: "second", ID: "B"})
+		}
+		s := mustDial(t, p)
+		result, err := s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true}).Result()
+		var failed *psrp.PipelineError
+		if !errors.As(err, &failed) || failed.Record.ID != "B" || len(result.Errors) != 1 || errors.Is(err, psrp.ErrOutcomeUnknown) {
+			t.Errorf("got %+v, %v", result, err)
+		}
+		_ = s.Close(t.Context())
+		if p.operations("Delete") != 1 {
+			t.Errorf("operations %v", p.log)
+		}
+	})
+}
+
+func TestSeventeenResetsLoseNothing(t *testing.T) {
+	for _, what := range []action{resetBefore, status503, status401} {
+		world(t, func(t *testing.T, p *peer) {
+			p.serve = countTo(120)
+			broken := 0
+			p.goes = func(op string, n int) action {
+				if op == "Receive" && n > 2 && n%3 == 0 && broken < 17 {
+					broken++
+					return what
+				}
+				return fine
+			}
+			s := mustDial(t, p)
+			r := s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true})
+			if diff := cmp.Diff(upTo(120), outputs(r)); diff != "" {
+				t.Errorf("fault %d (-want +got):\n%s", what, diff)
+			}
+			if result, err := r.Result(); err != nil || result.Lost != 0 || broken != 17 {
+				t.Errorf("fault %d: got %+v, %v after %d of them", what, result, err, broken)
+			}
+			_ = s.Close(t.Context())
+		})
+	}
+}
+
+func TestLostAnswersAreReported(t *testing.T) {
+	for _, what := range []action{resetAfter, garbage, clear200} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPeer(t)
+			p.serve = countTo(60)
+			broken := 0
+			p.goes = func(op string, n int) action {
+				if op == "Receive" && n > 2 && n%3 == 0 && broken < 17 && n < 55 {
+					broken++
+					return what
+				}
+				return fine
+			}
+			s := mustDial(t, p)
+			r := s.Invoke(t.Context(), readOnly, Options{})
+			got := outputs(r)
+			result, err := r.Result()
+			if err != nil || result.Lost == 0 || int(result.Lost)+len(got) != 60 {
+				t.Errorf("fault %d: %d records, result %+v, %v", what, len(got), result, err)
+			}
+			_ = s.Close(t.Context())
+			p.wg.Wait()
+		})
+	}
+}
+
+func TestLostFinalAnswer(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = func(p *peer, r psrp.PipelineRequested) { p.finish(r.ID, psrp.PipelineCompleted, nil) }
+		p.goes = func(op string, n int) action {
+			if op == "Receive" && n == 2 {
+				return resetAfter
+			}
+			return fine
+		}
+		s := mustDial(t, p)
+		_, err := s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true}).Result()
+		if !errors.Is(err, psrp.ErrOutcomeUnknown) || faultCode(err) != FaultUnknownShell {
+			t.Errorf("got %v", err)
+		}
+		_ = s.Close(t.Context())
+	})
+}
+
+func TestChangingCommandGoesOutOnce(t *testing.T) {
+	for _, what := range []action{resetBefore, resetAfter, garbage, status503, status401} {
+		world(t, func(t *testing.T, p *peer) {
+			ran := 0
+			p.serve = func(p *peer, r psrp.PipelineRequested) { ran++ }
+			p.goes = func(op string, n int) action {
+				if op == "Command" {
+					return what
+				}
+				return fine
+			}
+			s := mustDial(t, p)
+			r := s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true})
+			for range r.Records() {
+				t.Error("a record")
+			}
+			result, err := r.Result()
+			var unknown *psrp.OutcomeUnknownError
+			if !errors.As(err, &unknown) || !unknown.Sent || !result.Sent || !errors.Is(err, psrp.ErrOutcomeUnknown) {
+				t.Errorf("fault %d: got %+v, %v", what, result, err)
+			}
+			if n := p.operations("Command"); n != 1 {
+				t.Errorf("fault %d: %d Commands were sent", what, n)
+			}
+			// Nor by a second attempt on the same session.
+			if err := errOf(s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true}).Result()); !errors.Is(err, ErrBusy) {
+				t.Errorf("fault %d: second Invoke: %v", what, err)
+			}
+			if err := r.Stop(t.Context()); !errors.Is(err, ErrNotStoppable) {
+				t.Errorf("Stop: %v", err)
+			}
+			_ = s.Close(t.Context())
+			if p.operations("Command") != 1 || p.operations("Delete") != 0 || p.operations("Signal") != 0 {
+				t.Errorf("fault %d: operations %v", what, p.log)
+			}
+		})
+	}
+}
+
+func TestReadingCommandIsRepeated(t *testing.T) {
+	for _, what := range []action{resetBefore, resetAfter, garbage, status503, status401} {
+		world(t, func(t *testing.T, p *peer) {
+			ran := 0
+			p.serve = func(p *peer, r psrp.PipelineRequested) {
+				ran++
+				p.finish(r.ID, psrp.PipelineCompleted, nil)
+			}
+			p.goes = func(op string, n int) action {
+				if op == "Command" && n == 1 {
+					return what
+				}
+				return fine
+			}
+			s := mustDial(t, p)
+			if err := errOf(s.Invoke(t.Context(), readOnly, Options{}).Result()); err != nil {
+				t.Errorf("fault %d: %v", what, err)
+			}
+			if ran != 1 || p.operations("Command") != 2 {
+				t.Errorf("fault %d: ran %d times, %d Commands", what, ran, p.operations("Command"))
+			}
+			_ = s.Close(t.Context())
+		})
+	}
+}
+
+func TestCreateIsRepeatedUnderItsID(t *testing.T) {
+	for _, what := range []action{resetBefore, resetAfter, status503} {
+		world(t, func(t *testing.T, p *peer) {
+			p.goes = func(op string, n int) action {
+				if op == "Create" && n == 1 {
+					return what
+				}
+				return fine
+			}
+			s := mustDial(t, p)
+			_ = s.Close(t.Context())
+			if p.operations("Create") != 2 {
+				t.Errorf("fault %d: operations %v", what, p.log)
+			}
+		})
+	}
+}
+
+func TestRecoveryWindowEnds(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = func(p *peer, r psrp.PipelineRequested) {}
+		p.goes = func(op string, n int) action {
+			if op == "Receive" && n > 1 {
+				return resetBefore
+			}
+			return fine
+		}
+		s := mustDial(t, p)
+		start := time.Now()
+		_, err := s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true}).Result()
+		if !errors.Is(err, psrp.ErrOutcomeUnknown) {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(start); took < 9*time.Minute || took > 11*time.Minute {
+			t.Errorf("gave up after %v, want about 10 min", took)
+		}
+		if n := p.operations("Receive"); n < 20 || n > 80 {
+			t.Errorf("%d attempts", n)
+		}
+		_ = s.Close(t.Context())
+	})
+}
+
+func TestCancellingDetaches(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		done := false
+		p.serve = func(p *peer, r psrp.PipelineRequested) {
+			countTo(20)(p, r)
+			done = true
+		}
+		s := mustDial(t, p)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		r := s.Invoke(ctx, readOnly, Options{AtMostOnce: true})
+		n := 0
+		for range r.Records() {
+			if n++; n == 3 {
+				cancel()
+			}
+		}
+		_, err := r.Result()
+		if !errors.Is(err, psrp.ErrOutcomeUnknown) || !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if err := s.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		if p.operations("Signal") != 0 || p.operations("Delete") != 0 || p.operations("Disconnect") != 1 {
+			t.Errorf("operations %v", p.log)
+		}
+		p.wg.Wait()
+		if !done {
+			t.Error("the pipeline did not run on")
+		}
+	})
+}
+
+func TestBreakingOutSendsNothing(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = countTo(10)
+		s := mustDial(t, p)
+		r := s.Invoke(t.Context(), readOnly, Options{})
+		for range r.Records() {
+			break
+		}
+		if p.operations("Signal")+p.operations("Delete") != 0 {
+			t.Errorf("operations %v", p.log)
+		}
+		if err := errOf(r.Result()); err != nil { // reads on
+			t.Error(err)
+		}
+		_ = s.Close(t.Context())
+	})
+}
+
+func TestCloseBesideARun(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = func(p *peer, r psrp.PipelineRequested) {}
+		s := mustDial(t, p)
+		r := s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true})
+		result := make(chan error)
+		go func() { result <- errOf(r.Result()) }()
+		time.Sleep(30 * time.Second)
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := <-result; !errors.Is(err, psrp.ErrOutcomeUnknown) {
+			t.Errorf("got %v", err)
+		}
+		if p.operations("Disconnect") != 1 || p.operations("Delete") != 0 {
+			t.Errorf("operations %v", p.log)
+		}
+	})
+}
+
+func TestStop(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		var id psrp.GUID
+		p.serve = func(p *peer, r psrp.PipelineRequested) { id = r.ID }
+		p.goes = func(op string, n int) action {
+			if op == "Signal" && n == 1 {
+				p.finish(id, psrp.PipelineStopped, &psrp.ErrorRecord{ID: "PipelineStopped"})
+			}
+			return fine
+		}
+		s := mustDial(t, p)
+		r := s.Invoke(t.Context(), readOnly, Options{})
+		go func() {
+			time.Sleep(5 * time.Second)
+			if err := r.Stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}()
+		result, err := r.Result()
+		var stopped *psrp.PipelineError
+		if !errors.As(err, &stopped) || result.State != psrp.PipelineStopped {
+			t.Errorf("got %+v, %v", result, err)
+		}
+		_ = s.Close(t.Context())
+	})
+}
+
+func TestHostCallIsAnswered(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = func(p *peer, r psrp.PipelineRequested) {
+			p.mu.Lock()
+			if err := p.core.Ask(psrp.HostCall{Pipeline: r.ID, ID: 3, Method: psrp.HostReadLine, Name: "ReadLine"}); err != nil {
+				t.Error(err)
+			}
+			p.flush()
+			p.mu.Unlock()
+			time.Sleep(time.Minute)
+			p.finish(r.ID, psrp.PipelineCompleted, nil)
+		}
+		s := mustDial(t, p)
+		if err := errOf(s.Invoke(t.Context(), readOnly, Options{}).Result()); err != nil {
+			t.Error(err)
+		}
+		if p.operations("Send") != 1 {
+			t.Errorf("operations %v", p.log)
+		}
+		_ = s.Close(t.Context())
+	})
+}
+
+func TestWrongPasswordIsTriedOnce(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		cfg := p.config()
+		cfg.Password = secret.New("wrong-" + testPassword)
+		_, err := Dial(t.Context(), cfg)
+		if !errors.Is(err, ErrUnauthorized) || strings.Contains(fmt.Sprint(err), testPassword) {
+			t.Errorf("got %v", err)
+		}
+		var c *ConnectError
+		if errors.As(err, &c) {
+			t.Error("a refused login must not look as if the next host may be tried")
+		}
+		if p.refused != 1 || p.conns != 1 {
+			t.Errorf("%d logins on %d connections, want one", p.refused, p.conns)
+		}
+	})
+}
+
+func TestPasswordThatChangesIsTriedOnceMore(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = func(p *peer, r psrp.PipelineRequested) {}
+		s := mustDial(t, p)
+		// Both connections die, and the password is no longer right.
+		p.goes = func(string, int) action { return resetBefore }
+		s.cfg.Password = secret.New("changed")
+		err := errOf(s.Invoke(t.Context(), readOnly, Options{}).Result())
+		if !errors.Is(err, ErrUnauthorized) {
+			t.Errorf("got %v", err)
+		}
+		_ = s.Close(t.Context())
+		if p.refused != 1 {
+			t.Errorf("%d refused logins, want one", p.refused)
+		}
+	})
+}
+
+func TestBrokenPoolIsAnError(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.pool.Broken = &psrp.ErrorRecord{Message: "no pool", ID: "X"}
+		_, err := Dial(t.Context(), p.config())
+		var broken *psrp.PoolError
+		if !errors.As(err, &broken) || broken.Record.Message != "no pool" {
+			t.Errorf("got %v", err)
+		}
+		if p.operations("Delete") != 1 {
+			t.Errorf("operations %v", p.log)
+		}
+	})
+}

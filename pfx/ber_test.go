@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,5 +84,21 @@ func TestOddCertificateDoesNotHideTheFile(t *testing.T) {
 	}
 	if !slices.EqualFunc(got.X509(), f.chain(), (*x509.Certificate).Equal) {
 		t.Errorf("the others: %v", names(got.X509()))
+	}
+}
+
+func TestKeyOfAnotherKindIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	key, leaf, out := filepath.Join(dir, "key.pem"), filepath.Join(dir, "leaf.pem"), filepath.Join(dir, "out.pfx")
+	run(t, "openssl", "genpkey", "-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048", "-out", key)
+	run(t, "openssl", "req", "-x509", "-new", "-key", key, "-subj", "/CN=pss", "-out", leaf)
+	run(t, "openssl", "pkcs12", "-export", "-inkey", key, "-in", leaf, "-out", out, "-passout", "pass:"+testPassword)
+	got := open(t, must(os.ReadFile(out)))
+	var unsupported *UnsupportedError
+	if k := got.Keys[0]; k.Signer != nil || k.Algorithm != oidRSAPSS || !errors.As(k.Err, &unsupported) || unsupported.OID != oidRSAPSS {
+		t.Errorf("%q, %v", k.Algorithm, k.Err)
+	}
+	if got.Leaf != -1 {
+		t.Errorf("leaf %d", got.Leaf)
 	}
 }

@@ -3,14 +3,13 @@ package pfx
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"math/big"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
-
-	"crypto/rand"
 )
 
 // Hand-made files. The pieces are those of the encoder, so that each file is right but for what its name says.
@@ -184,8 +183,10 @@ func TestHostile(t *testing.T) {
 		"garbage ciphertext":    {sealed(encryptedSafe(pbe(salt, integerDER(1)), make([]byte, 64))), ErrPassword, "open"},
 		"garbage key":           {sealed(dataSafe(key(integerDER(1)))), ErrPassword, "open"},
 		"wrong MAC":             {fileOf(empty, macOf(oidSHA1, salt, integerDER(1))), ErrPassword, "open"},
-		"MAC of no bytes": {fileOf(empty, sequenceDER(sequenceDER(sequenceDER(oidDER(oidSHA1)), octetsDER(nil)), salt, integerDER(1))),
-			ErrPassword, "open"},
+		"MAC of no bytes": {
+			fileOf(empty, sequenceDER(sequenceDER(sequenceDER(oidDER(oidSHA1)), octetsDER(nil)), salt, integerDER(1))),
+			ErrPassword, "open",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

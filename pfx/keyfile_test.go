@@ -47,8 +47,13 @@ func TestDecryptKeyReadsOpenSSL(t *testing.T) {
 	f, dir := theFamily(), t.TempDir()
 	in := writeFile(t, dir, "key.pem", keyPEM(t, f.key))
 	for _, args := range [][]string{
-		nil, {"-iter", "1000"}, {"-v2", "aes-128-cbc", "-v2prf", "hmacWithSHA1"}, {"-v2", "des3", "-v2prf", "hmacWithSHA512"},
-		{"-v2", "aes-192-cbc", "-v2prf", "hmacWithSHA384"}, {"-v2prf", "hmacWithSHA224"}, {"-v1", "PBE-SHA1-3DES"},
+		nil,
+		{"-iter", "1000"},
+		{"-v2", "aes-128-cbc", "-v2prf", "hmacWithSHA1"},
+		{"-v2", "des3", "-v2prf", "hmacWithSHA512"},
+		{"-v2", "aes-192-cbc", "-v2prf", "hmacWithSHA384"},
+		{"-v2prf", "hmacWithSHA224"},
+		{"-v1", "PBE-SHA1-3DES"},
 	} {
 		out := filepath.Join(dir, "out.pem")
 		run(t, "openssl", append([]string{"pkcs8", "-topk8", "-in", in, "-out", out, "-passout", "pass:" + testPassword}, args...)...)

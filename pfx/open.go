@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	maxKeyDER  = 8 << 10 // a PKCS#8 RSA-8192 takes 4.7 kB; checking larger moduli takes seconds
-	maxRSABits = 16 << 10
+	maxKeyDER  = 8 << 10  // a PKCS#8 RSA-8192 takes 4.7 kB and 5 ms to check; the time grows with the cube
+	maxRSABits = 16 << 10 // of a certificate's key
 )
 
 func (r *reader) open(candidates []password) (*Bundle, error) {
@@ -33,6 +33,9 @@ func (r *reader) open(candidates []password) (*Bundle, error) {
 			}
 		}
 		for _, b := range s.bags {
+			if err := r.budget.ctx.Err(); err != nil {
+				return nil, err
+			}
 			if err := r.unpack(out, b, candidates); err != nil {
 				return nil, err
 			}
@@ -194,17 +197,42 @@ func (k *Key) parse(der []byte) {
 	k.Signer, k.Algorithm, k.Err = parsePKCS8(der)
 }
 
-// parsePKCS8 never quotes what crypto/x509 says of a key beyond its reason, which names algorithms only.
-func parsePKCS8(der []byte) (crypto.Signer, string, error) {
-	any, err := x509.ParsePKCS8PrivateKey(der)
+// parsePKCS8 returns the key and its name, which is the OID of its algorithm when crypto/x509 does not read that.
+func parsePKCS8(der []byte) (key crypto.Signer, name string, err error) {
+	parsed, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
-		return nil, "", fmt.Errorf("private key: %w", err)
+		if oid := keyAlgorithm(der); oid != "" && !readableKey(oid) {
+			return nil, oid, &UnsupportedError{OID: oid, What: "private key: " + unreadName(oid)}
+		}
+		return nil, "", malformed("private key: %v", err) // names structures, never values
 	}
-	signer, ok := any.(crypto.Signer)
+	key, ok := parsed.(crypto.Signer)
 	if !ok {
-		return nil, "", &UnsupportedError{What: fmt.Sprintf("private key: %T cannot sign", any)}
+		return nil, keyAlgorithm(der), &UnsupportedError{What: fmt.Sprintf("private key: %T cannot sign", parsed)}
 	}
-	return signer, keyName(signer.Public()), nil
+	return key, keyName(key.Public()), nil
+}
+
+// keyAlgorithm returns the OID in PKCS#8: SEQUENCE { version, algorithm, … }.
+func keyAlgorithm(der []byte) string {
+	w := walker{depth: 8}
+	e, err := w.only(der, 1, "private key")
+	if err != nil {
+		return ""
+	}
+	m, err := w.sequence(e, 3, 5, "private key")
+	if err != nil {
+		return ""
+	}
+	oid, _, err := w.algorithm(m[1], "private key")
+	if err != nil {
+		return ""
+	}
+	return oid
+}
+
+func readableKey(oid string) bool {
+	return oid == oidRSA || oid == oidEC || oid == oidEd25519 || oid == oidX25519
 }
 
 func keyName(public crypto.PublicKey) string {

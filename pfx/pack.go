@@ -104,12 +104,12 @@ func localKeyID() []byte {
 	return attributeDER(oidLocalKeyID, octetsDER([]byte{1, 0, 0, 0}))
 }
 
-func (p Pack) keySafe(w *writer, make func(*writer) (scheme, []byte, error)) ([]byte, error) {
+func (p Pack) keySafe(w *writer, newScheme func(*writer) (scheme, []byte, error)) ([]byte, error) {
 	der, err := marshalKey(p.Key)
 	if err != nil {
 		return nil, err
 	}
-	s, algorithm, err := make(w)
+	s, algorithm, err := newScheme(w)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (p Pack) keySafe(w *writer, make func(*writer) (scheme, []byte, error)) ([]
 	return sequenceDER(oidDER(oidData), explicitDER(octetsDER(sequenceDER(bag)))), nil
 }
 
-func (p Pack) certificateSafe(w *writer, make func(*writer) (scheme, []byte, error)) ([]byte, error) {
+func (p Pack) certificateSafe(w *writer, newScheme func(*writer) (scheme, []byte, error)) ([]byte, error) {
 	attributes := [][]byte{localKeyID()}
 	if p.FriendlyName != "" {
 		attributes = append(attributes, attributeDER(oidFriendlyName, bmpDER(p.FriendlyName)))
@@ -140,7 +140,7 @@ func (p Pack) certificateSafe(w *writer, make func(*writer) (scheme, []byte, err
 	for _, c := range p.Chain {
 		bags = append(bags, certificateBag(c))
 	}
-	s, algorithm, err := make(w)
+	s, algorithm, err := newScheme(w)
 	if err != nil {
 		return nil, err
 	}

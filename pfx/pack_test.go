@@ -114,3 +114,23 @@ func TestEncodeRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestEncodeUsesNothingButItsInputs holds that equal randomness gives equal bytes.
+func TestEncodeUsesNothingButItsInputs(t *testing.T) {
+	for _, encryption := range []string{TripleDESSHA1, AES256SHA256} {
+		p := testPack()
+		p.Encryption = encryption
+		var files [2][]byte
+		for i := range files {
+			p.Rand = bytes.NewReader(bytes.Repeat([]byte{7}, 200))
+			files[i] = must(p.Encode())
+		}
+		if !bytes.Equal(files[0], files[1]) {
+			t.Errorf("%s: the same pack gave two files", encryption)
+		}
+		p.Rand = nil
+		if bytes.Equal(must(p.Encode()), must(p.Encode())) {
+			t.Errorf("%s: salts repeat", encryption)
+		}
+	}
+}

@@ -15,6 +15,7 @@ package pfx
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Limits bounds what a file may cost. A zero field means the value of [DefaultLimits].
@@ -41,8 +42,14 @@ func DefaultLimits() Limits {
 func (l Limits) orDefault() Limits {
 	d := DefaultLimits()
 	for _, f := range []struct{ have, def *int }{
-		{&l.Size, &d.Size}, {&l.Depth, &d.Depth}, {&l.Safes, &d.Safes}, {&l.Bags, &d.Bags},
-		{&l.Attributes, &d.Attributes}, {&l.Iterations, &d.Iterations}, {&l.Work, &d.Work}, {&l.Salt, &d.Salt},
+		{&l.Size, &d.Size},
+		{&l.Depth, &d.Depth},
+		{&l.Safes, &d.Safes},
+		{&l.Bags, &d.Bags},
+		{&l.Attributes, &d.Attributes},
+		{&l.Iterations, &d.Iterations},
+		{&l.Work, &d.Work},
+		{&l.Salt, &d.Salt},
 	} {
 		if *f.have <= 0 {
 			*f.have = *f.def
@@ -54,7 +61,7 @@ func (l Limits) orDefault() Limits {
 var (
 	// ErrPassword means the integrity check or a decryption failed. The format cannot tell a wrong password from a
 	// changed file, and neither do we.
-	ErrPassword = errors.New("wrong password or changed file")
+	ErrPassword error = passwordError{}
 	// ErrFormat means the bytes are not the file they should be. It is wrapped with what was found.
 	ErrFormat = errors.New("malformed")
 	// ErrLimit means that reading on would cost more than the [Limits] allow. It is wrapped with what and how much.
@@ -72,6 +79,23 @@ func (e *UnsupportedError) Error() string {
 		return "unsupported " + e.What
 	}
 	return fmt.Sprintf("unsupported %s (%s)", e.What, e.OID)
+}
+
+// Hint says what to do about it.
+func (e *UnsupportedError) Hint() string {
+	if strings.HasPrefix(e.What, "private key") {
+		return "request the certificate again with a plain RSA key"
+	}
+	return "export the file again, encrypted with " + TripleDESSHA1 + " or " + AES256SHA256
+}
+
+type passwordError struct{}
+
+func (passwordError) Error() string { return "wrong password or changed file" }
+
+// Hint says what to do about it.
+func (passwordError) Hint() string {
+	return "check the password given for this file; if it is right, fetch the file again"
 }
 
 func malformed(format string, a ...any) error {

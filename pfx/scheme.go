@@ -38,8 +38,7 @@ func (r *reader) scheme(e element, what string) (scheme, error) {
 		return s, err
 	}
 	s.facts.OID = oid
-	sha1, _ := hashByOID(oidSHA1)
-	s.kdf = sha1
+	s.kdf, _ = hashByOID(oidSHA1) // of every PKCS#12 scheme
 	switch oid {
 	case oidPBE3DES:
 		s.facts.Name, s.keyLen, s.block = "3DES", 24, des.NewTripleDESCipher
@@ -264,6 +263,8 @@ func unreadName(oid string) string {
 		return "MD5-DES"
 	case oidPBESHA1DES:
 		return "SHA1-DES"
+	case oidRSAPSS:
+		return "RSA-PSS"
 	case oidScrypt:
 		return "scrypt"
 	case oidCamellia128, oidCamellia192, oidCamellia256:

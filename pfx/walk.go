@@ -88,8 +88,8 @@ func signedBy(c, issuer *x509.Certificate) error {
 			return overLimit("bits of an RSA key", int64(key.N.BitLen()), maxRSABits)
 		}
 		if c.SignatureAlgorithm == x509.SHA1WithRSA {
-			sum := sha1.Sum(c.RawTBSCertificate)                             //nolint:gosec // see above
-			return rsa.VerifyPKCS1v15(key, crypto.SHA1, sum[:], c.Signature) //nolint:staticcheck // see above
+			sum := sha1.Sum(c.RawTBSCertificate) //nolint:gosec // see above
+			return rsa.VerifyPKCS1v15(key, crypto.SHA1, sum[:], c.Signature)
 		}
 	case *ecdsa.PublicKey:
 		if c.SignatureAlgorithm == x509.ECDSAWithSHA1 {

@@ -88,6 +88,9 @@ func (p Pack) check() error {
 		if c == nil {
 			return fmt.Errorf("pack: certificate %d of the chain is missing", i+1)
 		}
+		if SelfSigned(below) {
+			return fmt.Errorf("pack: chain out of order: %q signed itself, and %q follows", below.Subject, c.Subject)
+		}
 		if !bytes.Equal(below.RawIssuer, c.RawSubject) {
 			return fmt.Errorf("pack: chain out of order: %q was issued by %q, and %q follows", below.Subject, below.Issuer, c.Subject)
 		}

@@ -99,6 +99,7 @@ func TestEncodeRefuses(t *testing.T) {
 		"chain upside down":  {func(p *Pack) { p.Chain = []*x509.Certificate{f.root, f.issuing} }, "out of order"},
 		"a gap":              {func(p *Pack) { p.Chain = []*x509.Certificate{f.root} }, "out of order"},
 		"a stranger":         {func(p *Pack) { p.Chain = append(p.Chain, f.stranger) }, "out of order"},
+		"the root twice":     {func(p *Pack) { p.Chain = append(p.Chain, f.root) }, "signed itself"},
 		"nil in the chain":   {func(p *Pack) { p.Chain = []*x509.Certificate{nil} }, "missing"},
 		"empty password":     {func(p *Pack) { p.Password = "" }, "password is empty"},
 		"unknown encryption": {func(p *Pack) { p.Encryption = "RC4" }, `encryption "RC4"`},

@@ -282,6 +282,7 @@ func FuzzLoad(f *testing.F) {
 	for _, row := range mistakes {
 		f.Add([]byte(row.text()))
 	}
+	schema := resolvedSchema(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, problems := parse("stamps/east/stamp.yaml", b, Options{})
 		for _, p := range problems {
@@ -301,5 +302,8 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 		s.Addresses("x", 443)
+		if err := validates(t, schema, string(b)); err != nil {
+			t.Fatalf("Load accepts %q, the schema refuses it: %v", b, err)
+		}
 	})
 }

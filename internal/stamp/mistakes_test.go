@@ -33,7 +33,7 @@ windows: ["daily 00:00-24:00 UTC", "Mon-Fri,Sun 22:00-04:30 America/New_York"]
 `
 
 // good files are accepted by Load and by the schema.
-var good = map[string]string{"sample": sample, "minimal": minimal, "simulated": simulatedSample}
+var good = map[string]string{"sample": sample, "minimal": minimal, "simulated": simulatedSample, "byte order mark": "\ufeff" + minimal}
 
 // mistakes each change the minimal file, and want one problem.
 var mistakes = []mistake{
@@ -63,6 +63,10 @@ var mistakes = []mistake{
 	{claim: "a cloud-id of a simulator", with: "cloud-id: SIMULATED-1", at: "6:11", want: "belongs to a simulator"},
 	{claim: "port 0", with: "port: 0", at: "6:7", want: "from 1 to 65535", shape: true},
 	{claim: "port 65536", with: "port: 65536", at: "6:7", want: "from 1 to 65535", shape: true},
+	{claim: "a port in octal", with: "port: 0443", at: "6:7", want: "from 1 to 65535"},
+	{claim: "a port in hexadecimal", with: "port: 0x1bb", at: "6:7", want: "from 1 to 65535"},
+	{claim: "a port with a fraction", with: "port: 443.5", at: "6:7", want: "from 1 to 65535", shape: true},
+	{claim: "a date for a text", replace: "name", with: "name: 2026-01-01", at: "5:7", want: "found a date", shape: true},
 	{claim: "resolve without a port", with: "resolve: [portal]", at: "6:11", want: "NAME:PORT:ADDRESS", shape: true},
 	{claim: "resolve to a name", with: "resolve: ['a:443:b']", at: "6:11", want: "is not an IP address"},
 	{claim: "resolve to this machine", with: "resolve: ['*:443:127.0.0.2']", at: "6:11", want: "only a simulated stamp"},

@@ -135,7 +135,8 @@ func (r *reader) value(n *yaml.Node, path string, f field) {
 	case whole:
 		if scalar && n.Tag == "!!int" {
 			v, err := strconv.Atoi(n.Value)
-			if err != nil || v < f.min || v > f.max {
+			// YAML reads 0443 and 0x1bb as other numbers than a person might: only the plain spelling counts.
+			if err != nil || v < f.min || v > f.max || strconv.Itoa(v) != n.Value {
 				r.problem(n, "", "%s must be a number from %d to %d", path, f.min, f.max)
 				return
 			}

@@ -83,5 +83,5 @@ func textSchema(f field) map[string]any {
 }
 
 func refPattern(role secret.Role) string {
-	return "^(env:" + string(role) + "_[A-Z0-9_]*|file:[^\\r\\n]+)$"
+	return "^(env:" + string(role) + "_[A-Z0-9_]+|file:[^\\r\\n]+)$"
 }

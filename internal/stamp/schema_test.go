@@ -3,8 +3,11 @@ package stamp
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -31,6 +34,11 @@ func TestSchemaIsCurrent(t *testing.T) {
 // accepts validates a YAML text as an editor would.
 func accepts(t *testing.T, text string) error {
 	t.Helper()
+	return validates(t, resolvedSchema(t), text)
+}
+
+func resolvedSchema(t testing.TB) *jsonschema.Resolved {
+	t.Helper()
 	var schema jsonschema.Schema
 	if err := json.Unmarshal(Schema(), &schema); err != nil {
 		t.Fatal(err)
@@ -39,11 +47,16 @@ func accepts(t *testing.T, text string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return resolved
+}
+
+func validates(t *testing.T, schema *jsonschema.Resolved, text string) error {
+	t.Helper()
 	var value any
 	if err := yaml.Load([]byte(text), &value); err != nil {
 		t.Fatal(err)
 	}
-	return resolved.Validate(value)
+	return schema.Validate(value)
 }
 
 func TestSchemaAcceptsWhatLoadAccepts(t *testing.T) {
@@ -67,5 +80,34 @@ func TestSchemaRefusesWrongShapes(t *testing.T) {
 				t.Errorf("the schema accepts what Load refuses:\n%s", row.text())
 			}
 		})
+	}
+}
+
+// Every stamp file we show people must load, and an editor must agree.
+func TestExamples(t *testing.T) {
+	top := filepath.Join("..", "..", "examples")
+	err := filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && p == top {
+			return nil
+		}
+		if err != nil || d.Name() != FileName {
+			return err
+		}
+		t.Run(filepath.ToSlash(p), func(t *testing.T) {
+			b, err := os.ReadFile(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, problems := parse("stamps/x/stamp.yaml", b, Options{}); len(problems) > 0 {
+				t.Error(problems)
+			}
+			if err := accepts(t, string(b)); err != nil {
+				t.Errorf("the schema refuses it: %v", err)
+			}
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

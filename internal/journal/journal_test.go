@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-const plan = "0b5e6ad1e2c1c5f1f0f4f1b1d0c1b2a3948576655443322110ffeeddccbbaa99"
+const plan = "0b5e6ad1" // short, because one test cuts a journal at every byte
 
 func clock() time.Time {
 	return time.Date(2026, 3, 1, 13, 0, 0, 5e6, time.FixedZone("", 3600))

@@ -42,7 +42,7 @@ func judgeTransition(s *Set, t TransitionResult) Judgement {
 	case Skipped:
 		return Judgement{
 			Result: Skipped, Found: found, Wanted: wanted,
-			Hint: "let the endpoints be read, or say in installed-ca which CA issued what they serve",
+			Hint: "let the endpoints be read, or record in installed-ca a certificate that they serve",
 		}
 	case Warning:
 		return warn(found, wanted, "have the change confirmed before the rotation")

@@ -2,6 +2,7 @@ package validate
 
 import (
 	"crypto/x509"
+	"slices"
 	"testing"
 )
 
@@ -24,7 +25,7 @@ func TestChainOrder(t *testing.T) {
 	} {
 		t.Run(row.claim, func(t *testing.T) {
 			s := subject(t, "2301", "ACSBlob", nil)
-			all := append(s.Certificates, cas().otherRoot.cert)
+			all := slices.Concat(s.Certificates, []*x509.Certificate{cas().otherRoot.cert})
 			var file []*x509.Certificate
 			for _, i := range row.order {
 				file = append(file, all[i])

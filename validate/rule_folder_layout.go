@@ -57,7 +57,9 @@ func readTree(r *run) tree {
 			t.folders[first] = append(t.folders[first], rest)
 		case isDir || path.Ext(p) == "":
 			// An empty folder listed without a slash looks like a file without an extension; no file here has none.
-			t.folders[p] = append(t.folders[p], nil...)
+			if _, ok := t.folders[p]; !ok {
+				t.folders[p] = nil
+			}
 		default:
 			t.files = append(t.files, p)
 		}

@@ -52,13 +52,17 @@ func transition(r *run, s *Subject) TransitionResult {
 	kin := related(from, s.Class)
 	t.From, t.SameCA = from.Class, kin >= sameRoot
 	t.Evidence = "installed: " + from.Evidence + "; new: " + s.Class.Evidence
-	d := r.Policy.Transition(r.Version, asEnterprise(t.From), asEnterprise(t.To), t.SameCA)
+	d := r.Policy.Transition(r.Version, t.From, t.To, t.SameCA)
 	t.Decision, t.Why, t.Source = d.Decision, d.Why, d.Source.String()
 	t.Result = resultOf(d.Decision)
+	if len(installed.Chain) == 0 && t.Result == Fail && r.Policy.Transition(r.Version, t.From, t.To, true).Decision != policies.Refused {
+		t.Decision, t.Result, t.Why = "", Skipped, "which enterprise CA is installed decides, and only its class is asserted"
+		return t
+	}
 	if t.From == policies.Unknown || t.To == policies.Unknown {
 		t.Why += "; the unknown CA is treated as an enterprise CA"
 	}
-	switch other := r.Policy.Transition(r.Version, asEnterprise(t.From), asEnterprise(t.To), false); {
+	switch other := r.Policy.Transition(r.Version, t.From, t.To, false); {
 	case kin == sameRoot && other.Decision == policies.Refused:
 		// Nobody has said whether another issuing CA under one root is "the same CA".
 		t.Result = worse(t.Result, Warning)
@@ -78,7 +82,7 @@ func undecided(r *run, t TransitionResult, installed Installed, known bool, to C
 	t.Evidence += "; new: " + to.Evidence
 	for _, from := range []policies.Class{policies.SelfSigned, policies.Enterprise, policies.Public} {
 		for _, same := range []bool{false, true} {
-			d := r.Policy.Transition(r.Version, from, asEnterprise(t.To), same)
+			d := r.Policy.Transition(r.Version, from, t.To, same)
 			t.Source = d.Source.String()
 			if d.Decision != policies.Allowed {
 				t.Result, t.Why = Skipped, "the class of the installed CA decides, and it is not known"
@@ -103,29 +107,42 @@ func installedAt(r *run, endpoint string) (Installed, bool) {
 	return Installed{}, false
 }
 
-// classifyInstalled classifies what an endpoint serves. The root is often missing from a handshake; the new file may
-// bring it.
+// classifyInstalled classifies what an endpoint serves, or the CA certificates that a person recorded instead. The root is
+// often missing from a handshake; the new file may bring it.
 func classifyInstalled(r *run, chain []*x509.Certificate, s *Subject) Classification {
-	pool := append(slices.Clone(chain[1:]), s.Chain[1:]...)
-	return classify(chain[0], pool, r.anchors, r.Policy.Distrusted)
+	leaf := guessLeaf(chain) // a recorded file may have any order
+	pool := slices.Concat(without(chain, leaf), s.Chain[1:])
+	if !leaf.IsCA {
+		return classify(leaf, pool, r.anchors, r.Policy.Distrusted)
+	}
+	// A CA stands for the certificates it issued: it takes the place after the leaf.
+	var c Classification
+	if selfIssued(leaf) {
+		c = rootClass(leaf, r.anchors)
+	} else {
+		c = classify(leaf, pool, r.anchors, r.Policy.Distrusted)
+	}
+	c.Path = append([]*x509.Certificate{leaf}, c.Path...)
+	return c
+}
+
+// rootClass is the class of what a root issues.
+func rootClass(root *x509.Certificate, anchors *anchorIndex) Classification {
+	c := Classification{Class: policies.Enterprise, Path: []*x509.Certificate{root}}
+	_, enterprise := anchors.enterprise[keyOf(root)]
+	if _, public := anchors.public[keyOf(root)]; public && !enterprise {
+		c.Class = policies.Public
+	}
+	c.Evidence = evidence("recorded root", c.Path)
+	return c
 }
 
 func (s *Subject) pool() []*x509.Certificate {
-	var out []*x509.Certificate
-	for _, c := range s.Certificates {
-		if !c.Equal(s.Leaf) {
-			out = append(out, c)
-		}
-	}
-	return out
+	return without(s.Certificates, s.Leaf)
 }
 
-// asEnterprise treats an unknown CA as an enterprise CA, the stricter reading of the matrix.
-func asEnterprise(c policies.Class) policies.Class {
-	if c == policies.Unknown {
-		return policies.Enterprise
-	}
-	return c
+func without(list []*x509.Certificate, leaf *x509.Certificate) []*x509.Certificate {
+	return slices.DeleteFunc(slices.Clone(list), leaf.Equal)
 }
 
 func resultOf(d policies.Decision) Result {

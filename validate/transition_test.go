@@ -36,6 +36,12 @@ func TestTransitions(t *testing.T) {
 		{"not seen from 1904", "1904", nil, OK, policies.Unknown, "any installed CA"},
 		{"unreachable before 1903", "1902", []Installed{{Error: "timeout"}}, Skipped, policies.Unknown, ""},
 		{"unreachable from 1904", "1904", []Installed{{Error: "timeout"}}, Warning, policies.Unknown, "could not be asked"},
+		{"a file in another order", "1902", []Installed{{Chain: []*x509.Certificate{p.root.cert, p.issuing.cert, installedLeaf(p.issuing)}}}, OK, policies.Enterprise, ""},
+		{"the issuing CA recorded", "1902", []Installed{{Chain: []*x509.Certificate{p.issuing.cert}}}, OK, policies.Enterprise, ""},
+		{"the root recorded", "1902", []Installed{{Chain: []*x509.Certificate{p.root.cert}}}, Warning, policies.Enterprise, "the root key is the same"},
+		{"another root recorded", "1902", []Installed{{Chain: []*x509.Certificate{p.otherRoot.cert}}}, Fail, policies.Enterprise, ""},
+		{"some enterprise CA before 1903", "1902", []Installed{{Class: policies.Enterprise}}, Skipped, policies.Enterprise, "only its class"},
+		{"some enterprise CA from 1904", "1904", []Installed{{Class: policies.Enterprise}}, OK, policies.Enterprise, ""},
 		{"an incomplete installed chain counts as enterprise", "1902", []Installed{{Chain: []*x509.Certificate{installedLeaf(p.otherCA)}}}, Fail, policies.Unknown, "treated as an enterprise CA"},
 	} {
 		t.Run(row.claim, func(t *testing.T) {

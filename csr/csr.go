@@ -1,0 +1,215 @@
+// Package csr reads the policy forwards: from a stamp's facts to certificate requests that a CA can answer and the rules
+// accept.
+//
+// Specs says what each request must hold, Spec.Generate makes key and PKCS#10, Spec.INF is the same for certreq on
+// Windows. Nothing here writes a file; a key leaves the package only as a crypto.Signer or sealed.
+//
+// File names, subject rules and usages follow the readiness tools (CSR-1909, CSR-2204, CSR-2508), so that operators find
+// their way.
+package csr
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/certstamp/certstamp/policies"
+)
+
+// Input is what the requests of one stamp are made from.
+type Input struct {
+	Region   string
+	FQDN     string // without the region
+	Version  policies.Version
+	Identity policies.Identity
+	Optional []string
+	Subject  Subject // empty: only a CN
+	KeyBits  int     // 2048, 3072 or 4096; 0 means 2048
+	Single   bool    // one request for all endpoints: for development only (PKI-1912)
+	AsOf     time.Time
+}
+
+// Spec is one request before it is made.
+type Spec struct {
+	Stem     string   `yaml:"stem" json:"stem"` // of the file names, without extension
+	Folders  []string `yaml:"folders" json:"folders"`
+	Names    []string `yaml:"dns-names" json:"dnsNames"`
+	Subject  string   `yaml:"subject" json:"subject"`
+	KeyBits  int      `yaml:"key-bits" json:"keyBits"`
+	Hash     string   `yaml:"hash" json:"hash"`
+	KeyUsage []string `yaml:"key-usage" json:"keyUsage"`
+	EKU      []string `yaml:"extended-key-usage" json:"extendedKeyUsage"`
+	Notes    []string `yaml:"notes,omitempty" json:"notes,omitempty"`
+
+	subject Subject
+}
+
+// Request is a made request with its key.
+type Request struct {
+	Spec Spec
+	DER  []byte
+	Key  crypto.Signer
+	SPKI string // hex SHA-256 of the public key: how the CA's answer finds its key again
+}
+
+// Extended key usages (RFC 5280, section 4.2.1.12).
+var (
+	serverAuth = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 1}
+	clientAuth = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 2}
+)
+
+// maxCN is the upper bound of a common name (X.520, ub-common-name).
+const maxCN = 64
+
+// KeySizes are the RSA sizes that may be asked for.
+var KeySizes = []int{2048, 3072, 4096}
+
+// Specs makes one spec for each endpoint, or one for all. The names come in the order in which the readiness tools print
+// them: wildcards first, then hosts, each sorted.
+func Specs(p *policies.Policy, in Input) ([]Spec, error) {
+	if in.KeyBits == 0 {
+		in.KeyBits = KeySizes[0]
+	}
+	if !slices.Contains(KeySizes, in.KeyBits) {
+		return nil, fmt.Errorf("key of %d bits, wanted one of %v", in.KeyBits, KeySizes)
+	}
+	if least := p.Rule("key-length").Int("min-bits"); in.KeyBits < least {
+		return nil, fmt.Errorf("key of %d bits, the policy wants at least %d", in.KeyBits, least)
+	}
+	domain := strings.ToLower(in.Region + "." + in.FQDN)
+	endpoints := p.Endpoints(in.Version, in.Identity, in.Optional)
+	if len(endpoints) == 0 {
+		return nil, fmt.Errorf("release %s has no endpoints", in.Version)
+	}
+	stamp := "_CertRequest_" + in.AsOf.UTC().Format("20060102150405")
+	var out []Spec
+	if in.Single {
+		var folders, names []string
+		for _, e := range endpoints {
+			folders, names = append(folders, e.Folder), append(names, e.Name(domain))
+		}
+		sortNames(names)
+		s := newSpec(p, in, "Deployment_"+fileName(domain)+"_SingleCSR"+stamp, folders, names)
+		s.Notes = append(s.Notes, "one certificate for all endpoints is for development only")
+		return []Spec{s}, nil
+	}
+	for _, e := range endpoints {
+		name := e.Name(domain)
+		out = append(out, newSpec(p, in, fileName(name)+stamp, []string{e.Folder}, []string{name}))
+	}
+	return out, nil
+}
+
+func newSpec(p *policies.Policy, in Input, stem string, folders, names []string) Spec {
+	s := Spec{
+		Stem: stem, Folders: folders, Names: names, KeyBits: in.KeyBits, Hash: "SHA256",
+		KeyUsage: []string{"digitalSignature", "keyEncipherment"}, EKU: []string{"serverAuth"},
+		subject: slices.Clone(in.Subject),
+	}
+	if p.Rule("key-usage").String("client-auth") != "ignore" {
+		s.EKU = append(s.EKU, "clientAuth")
+	}
+	if !s.subject.has("CN") {
+		if cn := names[0]; len(cn) <= maxCN {
+			s.subject = append(s.subject, Attribute{Type: "CN", Value: cn})
+		} else {
+			s.Notes = append(s.Notes, fmt.Sprintf("no CN: %s is longer than %d characters, the name stands in the SAN only", cn, maxCN))
+		}
+	}
+	s.Subject = s.subject.String()
+	return s
+}
+
+// fileName is how the readiness tools turn a DNS name into a file name.
+func fileName(name string) string {
+	return strings.NewReplacer("*", "wildcard", ".", "_").Replace(name)
+}
+
+func sortNames(names []string) {
+	sort.Slice(names, func(i, j int) bool {
+		a, b := strings.HasPrefix(names[i], "*."), strings.HasPrefix(names[j], "*.")
+		if a != b {
+			return a
+		}
+		return names[i] < names[j]
+	})
+}
+
+// Generate makes a new RSA key and the request. A nil random source means the system's; the key always comes from the
+// system's source, because the standard library takes no other.
+func (s Spec) Generate(random io.Reader) (Request, error) {
+	key, err := rsa.GenerateKey(rand.Reader, s.KeyBits)
+	if err != nil {
+		return Request{}, fmt.Errorf("key for %s: %w", s.Names[0], err)
+	}
+	return s.GenerateWith(key, random)
+}
+
+// GenerateWith makes the request for a key that exists.
+func (s Spec) GenerateWith(key crypto.Signer, random io.Reader) (Request, error) {
+	if random == nil {
+		random = rand.Reader
+	}
+	subject, err := s.subject.marshal()
+	if err != nil {
+		return Request{}, fmt.Errorf("subject of %s: %w", s.Names[0], err)
+	}
+	usage, err := asn1.Marshal(asn1.BitString{Bytes: []byte{0xa0}, BitLength: 3}) // digitalSignature, keyEncipherment
+	if err != nil {
+		return Request{}, err
+	}
+	oids := []asn1.ObjectIdentifier{serverAuth}
+	if slices.Contains(s.EKU, "clientAuth") {
+		oids = append(oids, clientAuth)
+	}
+	extended, err := asn1.Marshal(oids)
+	if err != nil {
+		return Request{}, err
+	}
+	der, err := x509.CreateCertificateRequest(random, &x509.CertificateRequest{
+		RawSubject:         subject,
+		DNSNames:           s.Names,
+		SignatureAlgorithm: x509.SHA256WithRSA,
+		ExtraExtensions: []pkix.Extension{
+			{Id: asn1.ObjectIdentifier{2, 5, 29, 15}, Critical: true, Value: usage},
+			{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Value: extended},
+		},
+	}, key)
+	if err != nil {
+		return Request{}, fmt.Errorf("request for %s: %w", s.Names[0], err)
+	}
+	spki, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return Request{}, err
+	}
+	sum := sha256.Sum256(spki)
+	return Request{Spec: s, DER: der, Key: key, SPKI: hex.EncodeToString(sum[:])}, nil
+}
+
+// FromLive takes over what a renewal keeps of the certificate that is served now: subject and key length. The CN is left
+// to each request, because a live certificate's CN belongs to its own endpoint.
+func FromLive(c *x509.Certificate, in Input) (Input, error) {
+	subject, err := subjectOf(c.RawSubject)
+	if err != nil {
+		return in, fmt.Errorf("subject of the live certificate: %w", err)
+	}
+	in.Subject = slices.DeleteFunc(subject, func(a Attribute) bool { return a.Type == "CN" })
+	key, ok := c.PublicKey.(*rsa.PublicKey)
+	if !ok {
+		return in, errors.New("the live certificate has no RSA key: make a new request instead of a renewal")
+	}
+	in.KeyBits = max(key.N.BitLen(), KeySizes[0])
+	return in, nil
+}

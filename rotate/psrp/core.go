@@ -67,6 +67,10 @@ const (
 	maxKeptErrorBytes = 16 << 20
 )
 
+// maxCommand bounds what one command may say. PowerShell's own bound is 50 MiB, but records are handed on and not kept
+// here, and giving up the witness of a running rotation for talking too much would cost more than the bytes.
+const maxCommand = 256 << 20
+
 // Core is the client's end of a runspace pool. It is not safe for concurrent use.
 type Core struct {
 	cfg     Config
@@ -88,6 +92,7 @@ type Core struct {
 	waiting  *Command // for the session key
 	errors   []ErrorRecord
 	errBytes int
+	heard    int // bytes of the pipeline so far
 	lostAt   uint64
 }
 
@@ -150,7 +155,7 @@ func (c *Core) Invoke(pipeline GUID, cmd Command) error {
 	if err := cmd.check(); err != nil {
 		return err
 	}
-	c.errors, c.errBytes, c.lostAt = nil, 0, c.Lost()
+	c.errors, c.errBytes, c.heard, c.lostAt = nil, 0, 0, c.Lost()
 	if c.session == nil && cmd.holdsSecret() {
 		if err := c.sendPublicKey(); err != nil {
 			return err
@@ -333,6 +338,9 @@ func (c *Core) object(o Object) error {
 	fresh, err := c.ids.add(o.ID)
 	if err != nil || !fresh {
 		return err
+	}
+	if c.heard += len(o.Data); c.heard > maxCommand {
+		return fmt.Errorf("%w: a command said more than %d bytes", ErrLimit, maxCommand)
 	}
 	m, err := DecodeMessage(o.Data)
 	if err != nil {

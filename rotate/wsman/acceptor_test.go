@@ -13,7 +13,7 @@ import (
 	"testing"
 	"unicode/utf16"
 
-	"golang.org/x/crypto/md4"
+	"golang.org/x/crypto/md4" //nolint:staticcheck // MS-NLMP prescribes it
 )
 
 // The acceptor is the server's half of NTLMv2 (MS-NLMP section 3.3.2), for the test peer. It is held to the published

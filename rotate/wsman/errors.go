@@ -45,6 +45,15 @@ type ConnectError struct {
 func (e *ConnectError) Error() string { return fmt.Sprintf("%s: %v", e.Host, e.Err) }
 func (e *ConnectError) Unwrap() error { return e.Err }
 
+// Hint says what to do, unless the cause knows better.
+func (e *ConnectError) Hint() string {
+	var h interface{ Hint() string }
+	if errors.As(e.Err, &h) {
+		return h.Hint()
+	}
+	return "check that the host runs and that this agent may reach it on that port"
+}
+
 // StatusError is an HTTP status that carries no SOAP.
 type StatusError struct {
 	Code        int
@@ -73,8 +82,8 @@ func (e *Fault) Error() string {
 
 // Is matches another Fault by its code.
 func (e *Fault) Is(target error) bool {
-	t, ok := target.(*Fault) //nolint:errorlint // Is compares one error, errors.Is unwraps
-	return ok && t.Code == e.Code
+	var t *Fault
+	return errors.As(target, &t) && t.Code == e.Code
 }
 
 // Hint says what to do about the faults a person can do something about.

@@ -30,7 +30,7 @@ import (
 )
 
 // hostile dials a peer that answers as f says, and returns the error of Dial and what was seen on the wire.
-func hostile(t *testing.T, f func(nc net.Conn, r *bufio.Reader)) (err error, wire []byte) { //nolint:revive // the error is the subject
+func hostile(t *testing.T, f func(nc net.Conn, r *bufio.Reader)) (err error, wire []byte) {
 	t.Helper()
 	p := newPeer(t)
 	cfg := p.config()

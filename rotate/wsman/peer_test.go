@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/certstamp/certstamp/internal/secret"
@@ -33,6 +34,8 @@ const (
 	status503
 	status401
 	clear200 // the answer comes in clear
+	silence  // no answer, and nothing is processed
+	away     // the fault of a shell that was disconnected
 )
 
 const (
@@ -52,6 +55,7 @@ type peer struct {
 	// serve runs the pipeline; it is called in a goroutine of its own.
 	serve func(*peer, psrp.PipelineRequested)
 	pool  psrp.ServerConfig
+	slow  bool // the client reads one byte at a time
 
 	mu       sync.Mutex
 	core     *psrp.ServerCore
@@ -84,10 +88,20 @@ func (p *peer) config() Config {
 			p.conns++
 			p.mu.Unlock()
 			p.wg.Go(func() { p.connection(&tapped{Conn: server, p: p}) })
+			if p.slow {
+				return &slowConn{Conn: client, r: iotest.OneByteReader(client)}, nil
+			}
 			return client, nil
 		},
 	}
 }
+
+type slowConn struct {
+	net.Conn
+	r io.Reader
+}
+
+func (c *slowConn) Read(b []byte) (int, error) { return c.r.Read(b) }
 
 // tapped records what passes.
 type tapped struct {
@@ -209,6 +223,9 @@ func (p *peer) request(nc net.Conn, sec *security, plain []byte) bool {
 	switch what {
 	case resetBefore:
 		return false
+	case silence:
+		time.Sleep(10 * time.Minute)
+		return false
 	case status503:
 		reply(nc, 503, "", "text/html", []byte("busy"))
 		return true
@@ -216,7 +233,10 @@ func (p *peer) request(nc net.Conn, sec *security, plain []byte) bool {
 		reply(nc, 401, "Negotiate", "", nil)
 		return true
 	}
-	answer, status := p.operation(op, act, id, timeout, root.child(nsSOAP, "Body"))
+	answer, status := faultXML(id, fmt.Sprint(FaultDisconnected), "no"), 500
+	if what != away {
+		answer, status = p.operation(op, act, id, timeout, root.child(nsSOAP, "Body"))
+	}
 	switch what {
 	case resetAfter:
 		return false

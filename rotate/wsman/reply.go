@@ -38,7 +38,7 @@ func parseXML(data []byte) (*element, error) {
 	count := 0
 	for {
 		t, err := xd.Token()
-		if err == io.EOF { //nolint:errorlint // the decoder returns io.EOF unwrapped
+		if errors.Is(err, io.EOF) {
 			if root == nil || len(stack) > 0 {
 				return nil, errEnvelope
 			}

@@ -14,7 +14,7 @@ import (
 // from any.
 type Run struct {
 	session *Session
-	ctx     context.Context //nolint:containedctx // the run lives as long as the call that started it
+	ctx     context.Context // of Invoke: the run lives as long as the call that started it
 	once    bool
 	command string // CommandId
 
@@ -89,7 +89,7 @@ func (s *Session) launch(ctx context.Context, r *Run) error {
 		if !ok || !stream.IsZero() {
 			return errors.New("wsman: the command did not come out of the core")
 		}
-		if _, err := s.receiveStream(ctx, stream); err != nil {
+		if _, err := s.receiveStream(ctx, stream, s.opening()); err != nil {
 			return fmt.Errorf("wsman: key exchange: %w", err)
 		}
 	}
@@ -123,17 +123,13 @@ func (s *Session) command(ctx context.Context, r *Run, op psrp.Op) error {
 			r.running = false
 			return fmt.Errorf("wsman: command: %w", err)
 		case r.once && !r.sent && ctx.Err() == nil && transient(err):
-			var c *ConnectError
-			if !errors.As(err, &c) {
-				err = &ConnectError{Host: s.cfg.address(), Err: err}
-			}
-			return fmt.Errorf("wsman: command: %w", err)
+			return fmt.Errorf("wsman: command: %w", s.unconnected(err))
 		case r.once || ctx.Err() != nil || !transient(err):
 			return fmt.Errorf("wsman: command: %w", err)
 		}
 		if window == nil {
 			w, cancel := context.WithTimeout(ctx, s.cfg.RecoveryWindow)
-			defer cancel() //nolint:gocritic // one at most
+			defer cancel() // one at most
 			window = w
 		}
 		if s.cfg.Wait(window, s.backoff(attempt)) != nil {
@@ -215,7 +211,7 @@ func (r *Run) step(ctx context.Context) error {
 	if !ok || stream.IsZero() {
 		return errors.New("wsman: the command is not running")
 	}
-	gone, err := s.receiveStream(ctx, stream)
+	gone, err := s.receiveStream(ctx, stream, s.cfg.RecoveryWindow)
 	var ended *psrp.Ended
 	for {
 		event, more := s.core.Next()

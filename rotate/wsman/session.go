@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/certstamp/certstamp/rotate/psrp"
 	"github.com/certstamp/certstamp/rotate/psrp/clixml"
@@ -99,7 +100,10 @@ func (s *Session) open(ctx context.Context) error {
 		if !ok {
 			return fmt.Errorf("wsman: the pool is %v and has nothing more to say", s.core.State())
 		}
-		if _, err := s.receiveStream(ctx, stream); err != nil {
+		if _, err := s.receiveStream(ctx, stream, s.opening()); err != nil {
+			if ctx.Err() == nil && transient(err) {
+				err = s.unconnected(err)
+			}
 			return fmt.Errorf("wsman: open: %w", err)
 		}
 	}
@@ -129,17 +133,25 @@ func (s *Session) create(ctx context.Context, fragments []byte) error {
 		case ctx.Err() != nil || !transient(err) || errors.Is(err, ErrUnsealed):
 			return fmt.Errorf("wsman: create: %w", err)
 		case attempt == 0 && !sent, attempt+1 >= createAttempts:
-			var c *ConnectError
-			if !errors.As(err, &c) {
-				err = &ConnectError{Host: s.cfg.address(), Err: err}
-			}
-			return fmt.Errorf("wsman: create: %w", err)
+			return fmt.Errorf("wsman: create: %w", s.unconnected(err))
 		}
 		if err := s.cfg.Wait(ctx, s.backoff(attempt)); err != nil {
 			return err
 		}
 	}
 }
+
+// unconnected marks an error as one after which another host may be tried.
+func (s *Session) unconnected(err error) error {
+	var c *ConnectError
+	if errors.As(err, &c) {
+		return err
+	}
+	return &ConnectError{Host: s.cfg.address(), Err: err}
+}
+
+// opening is the recovery window while nothing is at stake yet: then another host is worth more than patience.
+func (s *Session) opening() time.Duration { return min(s.cfg.RecoveryWindow, time.Minute) }
 
 // call makes one round trip. sent tells whether a byte of the request reached the socket.
 func (s *Session) call(ctx context.Context, t *Transport, r request, once bool) (body *element, sent bool, err error) {
@@ -196,8 +208,8 @@ func (s *Session) flush(ctx context.Context, r *Run) error {
 }
 
 // receiveStream fetches what a stream has, and comes back when there was something. A server that has nothing says so
-// with a fault and is asked again; a lost connection is sought again for the length of the recovery window.
-func (s *Session) receiveStream(ctx context.Context, stream psrp.GUID) (done bool, err error) {
+// with a fault and is asked again; a lost connection is sought again for the length of patience.
+func (s *Session) receiveStream(ctx context.Context, stream psrp.GUID, patience time.Duration) (done bool, err error) {
 	command := ""
 	if !stream.IsZero() {
 		command = s.run.command
@@ -226,15 +238,15 @@ func (s *Session) receiveStream(ctx context.Context, stream psrp.GUID) (done boo
 		}
 		s.core.Interrupted(stream)
 		if window == nil {
-			w, cancel := context.WithTimeout(ctx, s.cfg.RecoveryWindow)
-			defer cancel() //nolint:gocritic // at most a few, and each ends with its own time
+			w, cancel := context.WithTimeout(ctx, patience)
+			defer cancel() // at most a few, and each ends with its own time
 			window = w
 		}
 		if s.cfg.Wait(window, s.backoff(attempt)) != nil {
 			if ctx.Err() != nil {
 				return false, ctx.Err()
 			}
-			return false, fmt.Errorf("no answer for %v: %w", s.cfg.RecoveryWindow, err)
+			return false, fmt.Errorf("no answer for %v: %w", patience, err)
 		}
 	}
 }

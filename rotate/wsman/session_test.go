@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -74,7 +75,14 @@ func upTo(n int) []int32 {
 var readOnly = psrp.Command{Name: "Get-ActionStatus", Params: []psrp.Param{{Name: "FunctionName", Value: "Start-SecretRotation"}}}
 
 func TestOneRun(t *testing.T) {
+	for _, slow := range []bool{false, true} {
+		t.Run(fmt.Sprintf("slow=%v", slow), func(t *testing.T) { oneRun(t, slow) })
+	}
+}
+
+func oneRun(t *testing.T, slow bool) {
 	world(t, func(t *testing.T, p *peer) {
+		p.slow = slow
 		var got psrp.PipelineRequested
 		p.serve = func(p *peer, r psrp.PipelineRequested) {
 			got = r
@@ -176,7 +184,7 @@ func TestFailuresOfThePipeline(t *testing.T) {
 }
 
 func TestSeventeenResetsLoseNothing(t *testing.T) {
-	for _, what := range []action{resetBefore, status503, status401} {
+	for _, what := range []action{resetBefore, status503, status401, silence} {
 		world(t, func(t *testing.T, p *peer) {
 			p.serve = countTo(120)
 			broken := 0
@@ -247,8 +255,7 @@ func TestLostFinalAnswer(t *testing.T) {
 func TestChangingCommandGoesOutOnce(t *testing.T) {
 	for _, what := range []action{resetBefore, resetAfter, garbage, status503, status401} {
 		world(t, func(t *testing.T, p *peer) {
-			ran := 0
-			p.serve = func(p *peer, r psrp.PipelineRequested) { ran++ }
+			p.serve = func(p *peer, r psrp.PipelineRequested) {}
 			p.goes = func(op string, n int) action {
 				if op == "Command" {
 					return what
@@ -386,6 +393,70 @@ func TestCancellingDetaches(t *testing.T) {
 	})
 }
 
+func TestDisconnectedShellIsReconnected(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = countTo(5)
+		p.goes = func(op string, n int) action {
+			if op == "Receive" && n == 3 {
+				return away
+			}
+			return fine
+		}
+		s := mustDial(t, p)
+		if diff := cmp.Diff(upTo(5), outputs(s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true}))); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		_ = s.Close(t.Context())
+		if p.operations("Reconnect") != 2 {
+			t.Errorf("operations %v", p.log)
+		}
+	})
+}
+
+func TestShellThatNeverOpens(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.goes = func(op string, n int) action {
+			if op == "Receive" {
+				return resetBefore
+			}
+			return fine
+		}
+		start := time.Now()
+		_, err := Dial(t.Context(), p.config())
+		var c *ConnectError
+		if !errors.As(err, &c) || time.Since(start) > 2*time.Minute {
+			t.Errorf("after %v: got %v, want a ConnectError soon", time.Since(start), err)
+		}
+	})
+}
+
+func TestLogTellsNoSecret(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = countTo(2)
+		var log strings.Builder
+		cfg := p.config()
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug - 100}))
+		s, err := Dial(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := psrp.Command{Name: "Set-Secret", Params: []psrp.Param{{Name: "P", Value: clixml.NewSecureString("hunter2")}, {Name: "Path", Value: "hunter2"}}}
+		if err := errOf(s.Invoke(t.Context(), cmd, Options{}).Result()); err != nil {
+			t.Error(err)
+		}
+		_ = s.Close(t.Context())
+		text := log.String()
+		for _, leak := range []string{"hunter2", testPassword, "Envelope", "admin"} {
+			if strings.Contains(text, leak) {
+				t.Errorf("the log holds %q", leak)
+			}
+		}
+		if !strings.Contains(text, "operation=Command") {
+			t.Errorf("the log says nothing: %s", text)
+		}
+	})
+}
+
 func TestBreakingOutSendsNothing(t *testing.T) {
 	world(t, func(t *testing.T, p *peer) {
 		p.serve = countTo(10)
@@ -426,11 +497,11 @@ func TestCloseBesideARun(t *testing.T) {
 
 func TestStop(t *testing.T) {
 	world(t, func(t *testing.T, p *peer) {
-		var id psrp.GUID
-		p.serve = func(p *peer, r psrp.PipelineRequested) { id = r.ID }
+		id := make(chan psrp.GUID, 1)
+		p.serve = func(p *peer, r psrp.PipelineRequested) { id <- r.ID }
 		p.goes = func(op string, n int) action {
 			if op == "Signal" && n == 1 {
-				p.finish(id, psrp.PipelineStopped, &psrp.ErrorRecord{ID: "PipelineStopped"})
+				p.finish(<-id, psrp.PipelineStopped, &psrp.ErrorRecord{ID: "PipelineStopped"})
 			}
 			return fine
 		}

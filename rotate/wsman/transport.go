@@ -256,7 +256,7 @@ func (t *Transport) login(ctx context.Context, c *conn) (sealer, error) {
 	case c.broken:
 		return nil, errors.New("the host closes the connection after the login")
 	case c.binding != nil:
-		return nil, nil //nolint:nilnil // bodies are plain inside TLS
+		return nil, nil // bodies are plain inside TLS
 	}
 	return nc.SecuritySession(), nil
 }

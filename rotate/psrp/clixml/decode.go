@@ -47,7 +47,7 @@ var (
 func (d *decoder) token() (xml.Token, error) {
 	for {
 		t, err := d.xd.Token()
-		if err == io.EOF { //nolint:errorlint // the decoder returns io.EOF unwrapped
+		if errors.Is(err, io.EOF) {
 			return nil, io.EOF
 		}
 		if err != nil {

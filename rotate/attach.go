@@ -1,0 +1,223 @@
+package rotate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/certstamp/certstamp/rotate/pep"
+	"github.com/certstamp/certstamp/validate"
+)
+
+// grace is how long a stamp may take to show an action that was started. After it, one that still shows none did not
+// begin one.
+const grace = 15 * time.Minute
+
+// attach finds out about a rotation that was started by an earlier run of this plan, or by somebody else.
+func (m *machine) attach(ctx context.Context) {
+	m.enter(Attaching, "ask the stamp about its rotation")
+	m.await(ctx, m.d.Now())
+}
+
+// await polls until something is proved, the plan's limit has passed since begun, or ctx ends. It starts nothing.
+func (m *machine) await(ctx context.Context, begun time.Time) {
+	if m.phase != Attaching {
+		m.enter(Attaching, "ask the stamp about its rotation")
+	}
+	w := wait{deadline: begun.Add(m.limit()), quietSince: m.d.Now()}
+	for {
+		m.step(ctx, &w)
+		if m.ended() {
+			return
+		}
+		if ctx.Err() != nil {
+			m.leaving(ctx, &w)
+			return
+		}
+		now := m.d.Now()
+		if !now.Before(w.deadline) {
+			m.overdue(&w)
+			return
+		}
+		if err := m.d.Wait(ctx, min(m.poll(), w.deadline.Sub(now))); err != nil {
+			m.leaving(ctx, &w)
+			return
+		}
+	}
+}
+
+// wait is what the polls have seen so far.
+type wait struct {
+	deadline   time.Time
+	quietSince time.Time // since when nothing runs; moved while something does
+	asked      bool      // the stamp has answered at least once
+	running    bool      // it was rotating when last seen
+	lastErr    error
+}
+
+// step asks once.
+func (m *machine) step(ctx context.Context, w *wait) {
+	st, err := m.status(ctx)
+	if err == nil && !m.guarded {
+		err = m.guardLate(ctx)
+		if m.ended() {
+			return
+		}
+	}
+	if err != nil {
+		if pep.Unauthorized(err) {
+			if m.out.Started {
+				m.end("cut-off", err)
+			}
+			m.end("login-refused", err)
+			return
+		}
+		w.lastErr = err
+		if ctx.Err() == nil {
+			m.event(Event{Text: "the stamp could not be asked, will ask again: " + err.Error()})
+		}
+		return
+	}
+	w.asked, w.lastErr, w.running = true, nil, st.Running()
+	m.event(Event{Text: fmt.Sprintf("the stamp's rotation is %q", st.Word), Steps: st.Steps})
+	if w.running {
+		w.quietSince = m.d.Now()
+		return
+	}
+	m.decide(ctx, st, w)
+}
+
+// decide looks for proof in an action that has ended.
+func (m *machine) decide(ctx context.Context, st pep.Status, w *wait) {
+	later := m.past.started && m.past.readable && st.Later(m.past.before)
+	if later {
+		switch {
+		case st.State == pep.Failed:
+			m.done(ctx, "action-failed")
+			return
+		case !m.out.Said.Failed && len(m.out.Errors) == 0:
+			m.done(ctx, "completed")
+			return
+		}
+	}
+	served, err := m.look(ctx)
+	if err != nil {
+		w.lastErr = err
+		m.event(Event{Text: "the endpoints could not be read: " + err.Error()})
+	}
+	// Neither do leaves prove anything while the last action is a failure.
+	if allPlanned(served) && m.leavesProve() && (!st.Known || st.State == pep.Completed) {
+		m.done(ctx, "proved-by-leaves")
+		return
+	}
+	switch {
+	case later: // completed, against what the call itself said
+		m.done(ctx, "call-failed")
+	case !m.past.started && st.Known:
+		m.stranger(ctx, st)
+	case m.d.Now().Sub(w.quietSince) >= min(grace, m.limit()):
+		m.end("no-proof", nil)
+	}
+}
+
+// leavesProve reports whether planned leaves everywhere would be news: not when they were there before the start. Without
+// the journal's count they can have been only before a start that repeats a failed one.
+func (m *machine) leavesProve() bool {
+	if m.past.started && !m.past.readable {
+		return !m.j.Rotate.Rerun && m.j.Rotate.Fresh == ""
+	}
+	return !m.past.started || m.past.planned < m.past.total
+}
+
+// stranger ends a wait for a rotation that this plan did not start.
+func (m *machine) stranger(ctx context.Context, st pep.Status) {
+	if st.State == pep.Failed {
+		m.out.Errors = append(m.out.Errors, stepErrors(st)...)
+		m.end("last-failed", nil)
+		return
+	}
+	m.found(validate.Finding{
+		ID: "last-rotation", Name: "Last Rotation", Result: validate.Fail,
+		Found: fmt.Sprintf("a rotation that this plan did not start is %q", st.Word), Wanted: "endpoints that serve the planned certificates",
+		Hint: "the stamp has changed since the plan was made: make a new plan",
+	})
+	m.end("another-ran", nil)
+}
+
+// guardLate holds the stamp against the plan before anything is concluded from what it says.
+func (m *machine) guardLate(ctx context.Context) error {
+	findings, err := m.guard(ctx)
+	if err != nil {
+		m.drop(ctx, err)
+		return err
+	}
+	m.found(findings...)
+	if failing(findings) {
+		m.end("wrong-stamp", nil)
+	}
+	m.guarded = true
+	return nil
+}
+
+// leaving ends with what goes on without us.
+func (m *machine) leaving(ctx context.Context, w *wait) {
+	cause := ctx.Err()
+	if cause == nil {
+		cause = errors.New("the wait was interrupted")
+	}
+	switch {
+	case m.out.Started || m.past.started || w.running:
+		m.end("detached", cause)
+	default:
+		m.end("cancelled", cause)
+	}
+}
+
+// overdue ends a wait at the plan's limit.
+func (m *machine) overdue(w *wait) {
+	switch {
+	case w.running:
+		m.end("still-running", nil)
+	case !w.asked && !m.out.Started && !m.past.started:
+		m.end("unreachable", w.lastErr)
+	case w.lastErr != nil || !w.asked:
+		m.end("no-contact", w.lastErr)
+	default:
+		m.end("no-proof", nil)
+	}
+}
+
+// status asks for the last action, on a new login if need be.
+func (m *machine) status(ctx context.Context) (pep.Status, error) {
+	if err := m.connect(ctx); err != nil {
+		return pep.Status{}, err
+	}
+	st, err := m.ep.ActionStatus(ctx, m.j.Rotate.ActionName)
+	if err != nil {
+		m.drop(ctx, err)
+		return pep.Status{}, err
+	}
+	m.out.Action = st
+	return st, nil
+}
+
+// drop leaves a session that failed us; an error of the cmdlet alone is none of the session's fault.
+func (m *machine) drop(ctx context.Context, err error) {
+	var failed *pep.CommandError
+	if !errors.As(err, &failed) {
+		m.leave(ctx)
+	}
+}
+
+// leave ends the login and lets its command run.
+func (m *machine) leave(ctx context.Context) {
+	if m.ep == nil {
+		return
+	}
+	ep := m.ep
+	m.ep = nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	_ = ep.Detach(ctx) // it runs on either way
+}

@@ -1,0 +1,61 @@
+package rotate
+
+import (
+	"strconv"
+
+	"github.com/certstamp/certstamp/rotate/pep"
+)
+
+// The journal's steps and states of this room.
+const (
+	stepLastAction = "last-action" // facts: pep.Status.Facts, as the stamp said before the start
+	stepStart      = "start"
+	stepEnd        = "end"
+
+	stateBefore   = "before"
+	stateStarting = "starting"  // the command is sent next
+	stateTaken    = "taken"     // the stamp has answered
+	stateNotTaken = "not-taken" // the stamp certainly never got it
+
+	factPlanned = "planned" // how many endpoints served the planned leaf before the start
+	factTotal   = "total"
+)
+
+// past is what the journal witnesses about this plan.
+type past struct {
+	started  bool
+	readable bool       // the facts below could be read
+	before   pep.Status // the stamp's last action before the start
+	planned  int        // endpoints on the planned leaf before the start
+	total    int
+}
+
+// Started reports whether a journal shows a start that may have reached the stamp.
+func Started(entries []Entry) bool { return readPast(entries).started }
+
+// readPast looks for the first start that was not taken back by the run that made it. The journal can only make us more
+// careful: a start once written is believed for ever, unless its own run wrote that nothing was sent.
+func readPast(entries []Entry) past {
+	var p past
+	var last pep.Status
+	lastOK := false
+	byRun := ""
+	for _, e := range entries {
+		switch {
+		case e.Step == stepLastAction && !p.started:
+			last, lastOK = pep.StatusOf(e.Facts)
+		case e.Step == stepStart && e.State == stateNotTaken:
+			if p.started && e.Run == byRun {
+				p = past{}
+			}
+		case e.Step == stepStart && !p.started:
+			p = past{started: true, before: last}
+			byRun = e.Run
+			var err1, err2 error
+			p.planned, err1 = strconv.Atoi(e.Facts[factPlanned])
+			p.total, err2 = strconv.Atoi(e.Facts[factTotal])
+			p.readable = lastOK && err1 == nil && err2 == nil
+		}
+	}
+	return p
+}

@@ -1,0 +1,411 @@
+package rotate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/rotate/pep"
+	"github.com/certstamp/certstamp/rotate/wsman"
+)
+
+var startedBefore = []Entry{
+	{Run: "run-0", Step: stepLastAction, State: stateBefore, Facts: pep.Status{
+		Known: true, State: pep.Completed, InstanceID: "old",
+		Started: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), Ended: time.Date(1999, 1, 1, 1, 0, 0, 0, time.UTC),
+	}.Facts()},
+	{Run: "run-0", Step: stepStart, State: stateStarting, Facts: map[string]string{factPlanned: "0", factTotal: "2"}},
+}
+
+// TestEndings walks every way in which a rotation can come out, and holds that no ending is without a case.
+func TestEndings(t *testing.T) {
+	failedLast := func(w *world) { w.last.State, w.last.Word = pep.Failed, "Failed" }
+	rows := []struct {
+		name   string
+		setup  func(w *world, j *Job)
+		ending string
+		starts int
+	}{
+		{"a rotation that succeeds", nil, "completed", 1},
+		{"the connection is lost, the action completes", func(w *world, _ *Job) {
+			w.onStart = w.lose(time.Minute, time.Hour, pep.Completed)
+		}, "completed", 1},
+		{"a lost connection, and hosts that come back late", func(w *world, _ *Job) {
+			w.onStart = w.lose(time.Minute, time.Hour, pep.Completed)
+			w.dialErr = func(n int) error {
+				if n > 1 && n < 30 {
+					return errDown
+				}
+				return nil
+			}
+		}, "completed", 1},
+		{"a stamp whose actions cannot be told apart says success", func(w *world, j *Job) {
+			w.last, w.nameless, j.Verify = pep.Status{Known: true, State: pep.Completed}, true, nil
+		}, "said-success", 1},
+		{"actions cannot be told apart and the text was lost, but the leaves changed", func(w *world, _ *Job) {
+			w.last, w.nameless = pep.Status{Known: true, State: pep.Completed}, true
+			w.onStart = w.lose(time.Minute, time.Hour, pep.Completed)
+		}, "proved-by-leaves", 1},
+		{"everything is planned already", func(w *world, _ *Job) { w.rotateLeaves() }, "already-rotated", 0},
+		{"the action fails", func(w *world, _ *Job) { w.onStart = w.lose(time.Minute, time.Hour, pep.Failed) }, "action-failed", 1},
+		{"the call fails and no action began", func(w *world, _ *Job) {
+			w.onStart = func(context.Context, pep.Sink) (pep.Reply, error) {
+				w.starts++
+				return pep.Reply{Sent: true}, &pep.CommandError{Cmdlet: "Start-SecretRotation", State: "Failed", Record: pep.ErrorRecord{Message: "no"}}
+			}
+		}, "call-failed", 1},
+		{"the text names a failure and the stamp tells nothing", func(w *world, _ *Job) {
+			w.onStart = func(_ context.Context, sink pep.Sink) (pep.Reply, error) {
+				w.starts++
+				return say(sink, "Overall action status: Failure"), nil
+			}
+		}, "said-failure", 1},
+		{"the text says success and the stamp shows no later action", func(w *world, _ *Job) {
+			w.onStart = func(_ context.Context, sink pep.Sink) (pep.Reply, error) {
+				w.starts++
+				return say(sink, "Overall action status: Success"), nil
+			}
+		}, "no-proof", 1},
+		{"a rerun fails", func(w *world, j *Job) {
+			failedLast(w)
+			rerun(j)
+			w.onStart = w.lose(time.Minute, time.Hour, pep.Failed)
+		}, "failed-again", 1},
+		{"a rerun of a failed rotation succeeds on a mixed stamp", func(w *world, j *Job) {
+			failedLast(w)
+			rerun(j)
+			w.served[0].Leaves = []string{"ba"}
+		}, "completed", 1},
+		{"a rerun with all leaves planned is still run", func(w *world, j *Job) {
+			failedLast(w)
+			rerun(j)
+			w.rotateLeaves()
+		}, "completed", 1},
+		{"a fresh start after a failure", func(w *world, j *Job) { failedLast(w); j.Rotate.Fresh = "support said so" }, "completed", 1},
+		{"an internal rotation", func(_ *world, j *Job) {
+			j.Verify, j.Rotate.Start.Parameters = nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
+		}, "completed", 1},
+		{"started before, nothing seen since", func(w *world, _ *Job) { w.entries = slices.Clone(startedBefore) }, "no-proof", 0},
+		{"started before, completed since", func(w *world, _ *Job) {
+			w.entries = slices.Clone(startedBefore)
+			w.last.InstanceID, w.last.Started = "new", time.Now()
+		}, "completed", 0},
+		{"started before by a journal that cannot be read, leaves planned", func(w *world, _ *Job) {
+			w.entries = []Entry{{Run: "x", Step: stepStart, State: "?"}}
+			w.rotateLeaves()
+		}, "proved-by-leaves", 0},
+		{"the same for a rerun proves nothing", func(w *world, j *Job) {
+			w.entries = []Entry{{Run: "x", Step: stepStart, State: "?"}}
+			w.rotateLeaves()
+			rerun(j)
+		}, "no-proof", 0},
+		{"no host answers after the start", func(w *world, _ *Job) {
+			w.onStart = w.lose(time.Minute, time.Hour, pep.Completed)
+			w.dialErr = func(n int) error {
+				if n > 1 {
+					return errDown
+				}
+				return nil
+			}
+		}, "no-contact", 1},
+		{"the login is refused after the start", func(w *world, _ *Job) {
+			w.onStart = w.lose(time.Minute, time.Hour, pep.Completed)
+			w.dialErr = unauthorized(2)
+		}, "cut-off", 1},
+		{"longer than the limit", func(w *world, _ *Job) {
+			w.onStart = func(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
+				w.begin(100*time.Hour, pep.Completed)
+				return say(sink, "Starting"), w.watch(ctx)
+			}
+		}, "still-running", 1},
+		{"another stamp", func(w *world, _ *Job) { w.info.RegionName = "west" }, "wrong-stamp", 0},
+		{"another stamp when attaching", func(w *world, _ *Job) {
+			w.info.RegionName, w.entries = "west", slices.Clone(startedBefore)
+		}, "wrong-stamp", 0},
+		{"a simulator", func(w *world, j *Job) { w.info.CloudID, j.Stamp.CloudID = "SIMULATED-1", "" }, "wrong-stamp", 0},
+		{"a failed health test", func(w *world, _ *Job) { w.health.Tests[0].Result = pep.TestFail }, "not-ready", 0},
+		{"a warning where warnings count", func(w *world, _ *Job) { w.health.Tests[0].Result = pep.TestWarn }, "not-ready", 0},
+		{"a warning where they don't", func(w *world, j *Job) {
+			w.health.Tests[0].Result, j.Rotate.Health[0].WarningsBlock = pep.TestWarn, false
+		}, "completed", 1},
+		{"an accepted failure", func(w *world, j *Job) {
+			no := false
+			w.health.Tests[0].Result, w.health.Stated = pep.TestFail, &no
+			j.Rotate.AcceptHealth = []plan.Assertion{{What: "azsinfracapacity", Reason: "known"}}
+		}, "completed", 1},
+		{"unhealthy without a name", func(w *world, _ *Job) {
+			no := false
+			w.health = pep.HealthReport{Known: true, Stated: &no}
+		}, "not-ready", 0},
+		{"health that cannot be read", func(w *world, _ *Job) { w.health = pep.HealthReport{} }, "not-ready", 0},
+		{"an update runs", func(w *world, _ *Job) { w.update.State = pep.Running }, "not-ready", 0},
+		{"an update failed", func(w *world, _ *Job) { w.update.State = pep.Failed }, "not-ready", 0},
+		{"a foreign leaf", func(w *world, _ *Job) { w.served[1].Leaves = []string{"ff"} }, "not-ready", 0},
+		{"an endpoint went silent", func(w *world, _ *Job) { w.served[1] = Served{Endpoint: "public-portal", Failed: "timeout"} }, "not-ready", 0},
+		{"an endpoint was silent before too", func(w *world, j *Job) {
+			w.served[1] = Served{Endpoint: "public-portal", Failed: "timeout"}
+			j.Verify.Endpoints[1].Previous = ""
+		}, "completed", 1},
+		{"a cmdlet without the parameter", func(w *world, _ *Job) { w.syntax.Parameters = nil }, "not-ready", 0},
+		{"an AD FS endpoint on an AAD stamp", func(w *world, _ *Job) { w.adfs = Present }, "not-ready", 0},
+		{"no evidence of the identity system", func(w *world, _ *Job) { w.adfs = NoIdea }, "not-ready", 0},
+		{"no evidence, but an acknowledgement", func(w *world, j *Job) { w.adfs, j.IdentityAsserted = NoIdea, true }, "completed", 1},
+		{"the last rotation failed", func(w *world, _ *Job) { failedLast(w) }, "last-failed", 0},
+		{"nothing failed that could be rerun", func(_ *world, j *Job) { rerun(j) }, "nothing-to-rerun", 0},
+		{"somebody else's rotation runs and is not ours", func(w *world, _ *Job) {
+			w.begin(time.Hour, pep.Completed)
+			w.starts, w.served = 0, nil
+			w.doneState = pep.Waiting // ends in a word that means nothing here
+			w.doneAt = time.Time{}
+			w.statusErr = func(n int) error {
+				if n == 5 {
+					w.last.State = pep.Completed
+				}
+				return nil
+			}
+		}, "another-ran", 0},
+		{"somebody else's rotation runs and fails", func(w *world, _ *Job) { w.begin(time.Hour, pep.Failed); w.starts = 0 }, "last-failed", 0},
+		{"somebody else's rotation did our work", func(w *world, _ *Job) { w.begin(time.Hour, pep.Completed); w.starts = 0 }, "proved-by-leaves", 0},
+		{"somebody starts one while we check", func(w *world, _ *Job) {
+			w.statusErr = func(n int) error {
+				if n == 2 {
+					w.begin(time.Hour, pep.Completed)
+					w.starts = 0
+				}
+				return nil
+			}
+		}, "another-ran", 0},
+		{"a path to the wrong place", func(_ *world, j *Job) { j.Rotate.Start.Parameters[0].Value = `\\a\b\Certificates\AAD` }, "bad-call", 0},
+		{"no host answers", func(w *world, _ *Job) { w.dialErr = func(int) error { return errDown } }, "unreachable", 0},
+		{"the stamp cannot say who it is", func(w *world, _ *Job) { w.infoErr = errors.New("reset") }, "unreachable", 0},
+		{"the login is refused", func(w *world, _ *Job) { w.dialErr = unauthorized(1) }, "login-refused", 0},
+		{"a secret is missing", func(_ *world, j *Job) {
+			j.Secrets = func(ref string) (secret.Value, error) { return secret.Value{}, secret.ErrNotSet }
+		}, "no-secret", 0},
+		{"the journal cannot be written", func(w *world, _ *Job) {
+			w.journalErr = func(string, string) error { return errors.New("disk full") }
+		}, "no-journal", 0},
+		{"the start cannot be journaled", func(w *world, _ *Job) {
+			w.journalErr = func(step, _ string) error {
+				if step == stepStart {
+					return errors.New("disk full")
+				}
+				return nil
+			}
+		}, "no-journal", 0},
+		{"the endpoints cannot be read", func(w *world, _ *Job) { w.serveErr = errors.New("no network") }, "endpoints-unseen", 0},
+		{"the start is not taken", func(w *world, _ *Job) {
+			w.onStart = func(context.Context, pep.Sink) (pep.Reply, error) {
+				return pep.Reply{}, &wsman.ConnectError{Host: "a", Err: errors.New("refused")}
+			}
+		}, "not-taken", 0},
+	}
+	covered := map[string]bool{"cancelled": true, "detached": true} // TestCancelling
+	for _, row := range rows {
+		covered[row.ending] = true
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				j := w.job()
+				if row.setup != nil {
+					row.setup(w, &j)
+				}
+				logins := w.dials
+				out, err := Run(t.Context(), w.deps(), j)
+				check(t, out.Ending == row.ending, "ending %q (%v, findings %+v), want %q", out.Ending, err, out.Findings, row.ending)
+				check(t, w.starts == row.starts, "%d starts, want %d", w.starts, row.starts)
+				check(t, out.Next != "", "no next step")
+				check(t, (out.Result == Refused) == slices.ContainsFunc(out.Findings, isFail) || out.Ending == "last-failed",
+					"result %s with findings %+v", out.Result, out.Findings)
+				check(t, out.Result == Environment || !(row.starts > 0) || out.Started, "a start that the outcome does not admit")
+				if row.ending == "login-refused" || row.ending == "cut-off" {
+					check(t, w.dials-logins <= 2, "%d logins after a refusal", w.dials)
+				}
+			})
+		})
+	}
+	for _, e := range Endings() {
+		check(t, covered[e.ID], "no case ends as %q", e.ID)
+		check(t, e.Means != "" && e.Next != "" && e.Result != "", "ending %q lacks words", e.ID)
+	}
+}
+
+func rerun(j *Job) {
+	j.Rotate.Rerun = true
+	j.Rotate.Start.Parameters = []plan.Parameter{{Name: "ReRun", Type: "Switch"}}
+}
+
+// TestCancelling leaves at every point of a run, and holds that this starts nothing more and stops nothing.
+func TestCancelling(t *testing.T) {
+	for minute := range 130 {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			if minute%2 == 1 {
+				w.onStart = w.lose(20*time.Minute, time.Hour, pep.Completed)
+			}
+			d := w.deps()
+			d.ADFS = func(ctx context.Context) (Evidence, error) {
+				time.Sleep(10 * time.Minute)
+				return Absent, nil
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(minute)*time.Minute)
+			defer cancel()
+			out, _ := Run(ctx, d, w.job())
+			switch {
+			case minute < 10:
+				check(t, out.Ending == "cancelled" && w.starts == 0 && !out.Started, "minute %d: %q, %d starts", minute, out.Ending, w.starts)
+			case minute > 10 && minute < 70:
+				check(t, out.Ending == "detached" && w.starts == 1 && out.Started, "minute %d: %q, %d starts", minute, out.Ending, w.starts)
+			case minute > 72:
+				check(t, out.Ending == "completed", "minute %d: %q", minute, out.Ending)
+			}
+			if !out.Started {
+				return
+			}
+			// The stamp went on, and a second run from another machine finds out how.
+			w.run = "run-2"
+			again, err := Run(t.Context(), w.deps(), w.job())
+			check(t, again.Result == Success && w.starts == 1, "minute %d: then %q (%v), %d starts", minute, again.Ending, err, w.starts)
+		})
+	}
+}
+
+// TestKilled kills the process at every point where something is written or sent. Whatever happens then, a second and a
+// third run make at most one start altogether, and exactly one where the first could not have started.
+func TestKilled(t *testing.T) {
+	points := []string{
+		"guard", "status 1", "status 2", "before last-action before", "after last-action before", "before start starting",
+		"after start starting", "started", "before start taken", "after start taken", "status 3", "before end success", "after end success",
+	}
+	for _, point := range points {
+		t.Run(point, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				killed := false
+				w.kill = func(at string) bool {
+					if at == point && !killed {
+						killed = true
+						return true
+					}
+					return false
+				}
+				gone := make(chan struct{})
+				go func() {
+					defer close(gone)
+					_, _ = Run(t.Context(), w.deps(), w.job())
+				}()
+				<-gone
+				check(t, killed, "nothing happens at %q", point)
+				reached := w.starts
+				var out Outcome
+				for n := range 2 {
+					w.run = fmt.Sprint("run-", n+2)
+					out, _ = Run(t.Context(), w.deps(), w.job())
+				}
+				want := 1
+				if point == "after start starting" {
+					want = 0 // journaled and never sent: nobody can know, so nothing is started again
+					check(t, out.Ending == "no-proof", "got %q", out.Ending)
+				} else {
+					check(t, out.Result == Success || out.Result == Already, "got %q", out.Ending)
+				}
+				check(t, w.starts == want, "%d starts (%d before the kill), want %d", w.starts, reached, want)
+			})
+		})
+	}
+}
+
+// TestNotTakenIsTakenBack: a start that its own run saw fail before the first byte may be made by the next run.
+func TestNotTakenIsTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.onStart = func(context.Context, pep.Sink) (pep.Reply, error) { return pep.Reply{}, errDown }
+		if out, err := Run(t.Context(), w.deps(), w.job()); out.Result != Environment || !errors.Is(err, errDown) || out.Started {
+			t.Fatalf("got %+v, %v", out, err)
+		}
+		w.onStart = w.succeed
+		out, err := Run(t.Context(), w.deps(), w.job())
+		check(t, out.Ending == "completed" && w.starts == 1, "got %q (%v), %d starts", out.Ending, err, w.starts)
+	})
+	foreign := append(slices.Clone(startedBefore), Entry{Run: "another", Step: stepStart, State: stateNotTaken})
+	check(t, Started(foreign), "another run's word took a start back")
+}
+
+func TestAttachStartsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		out, _ := Attach(t.Context(), w.deps(), w.job())
+		check(t, w.starts == 0 && out.Ending == "another-ran", "got %q, %d starts", out.Ending, w.starts)
+	})
+}
+
+func TestCheckReportsEverythingAndChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.update.State, w.adfs, w.syntax.Parameters = pep.Running, Present, nil
+		w.served[0].Leaves, w.health.Tests[0].Result = []string{"ff"}, pep.TestFail
+		d := w.deps()
+		d.DialEach = func(context.Context) []pep.HostCheck { return []pep.HostCheck{{Host: "a"}, {Host: "b", Err: errDown}} }
+		d.MayStart = func(time.Time) error { return errors.New("the next window begins on Saturday") }
+		out, err := Check(t.Context(), d, w.job())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var failed []string
+		for _, f := range out.Findings {
+			if isFail(f) {
+				failed = append(failed, f.ID)
+				check(t, f.Found != "" && f.Wanted != "" && f.Hint != "", "finding %q lacks words: %+v", f.ID, f)
+			}
+		}
+		want := "endpoint-state identity-system update-state cmdlet-syntax stamp-health window"
+		check(t, strings.Join(failed, " ") == want, "failing %v, want %s", failed, want)
+		check(t, w.starts == 0 && len(w.entries) == 0, "%d starts, journal %+v", w.starts, w.entries)
+
+		w = newWorld()
+		out, err = Check(t.Context(), w.deps(), w.job())
+		check(t, err == nil && out.Ending == "" && !slices.ContainsFunc(out.Findings, isFail), "a healthy stamp: %+v, %v", out, err)
+	})
+}
+
+func TestFailureShowsTheStampsOwnWords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.onStart = func(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
+			w.begin(time.Hour, pep.Failed)
+			reply := say(sink, "Starting")
+			if err := w.watch(ctx); err != nil {
+				return reply, err
+			}
+			return reply, &pep.CommandError{State: "Failed", Record: pep.ErrorRecord{Message: "the share is empty", ID: "E1"}}
+		}
+		w.health.Tests = []pep.HealthTest{{Name: "A", Result: pep.TestPass}}
+		out, _ := Run(t.Context(), w.deps(), w.job())
+		var messages []string
+		for _, e := range out.Errors {
+			messages = append(messages, e.Message)
+		}
+		check(t, slices.Contains(messages, "the share is empty") && slices.Contains(messages, "no pfx"), "errors %q", messages)
+		check(t, out.Result == Failed && strings.Contains(out.Next, "rerun"), "%s, next %q", out.Result, out.Next)
+	})
+}
+
+func TestHealthAfterwardsNeverTurnsSuccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.onStart = func(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
+			reply, err := w.succeed(ctx, sink)
+			w.health.Tests = []pep.HealthTest{{Name: "AzsInfraCapacity", Result: pep.TestFail}}
+			return reply, err
+		}
+		out, err := Run(t.Context(), w.deps(), w.job())
+		check(t, err == nil && out.Result == Success && len(out.HealthChange) == 1, "got %s, %v, change %q", out.Result, err, out.HealthChange)
+	})
+}

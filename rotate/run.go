@@ -1,0 +1,352 @@
+package rotate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/certstamp/certstamp/rotate/pep"
+	"github.com/certstamp/certstamp/validate"
+)
+
+// run is the machine from the first login to the outcome.
+func (m *machine) run(ctx context.Context) {
+	if err := pep.CheckRotation(m.j.Rotate.Start); err != nil {
+		m.found(refusal("planned-call", "Planned Call", err))
+		m.end("bad-call", nil)
+		return
+	}
+	if m.past.started {
+		m.enter(Attaching, "the journal shows that this plan's rotation was started: nothing is started again")
+		m.attach(ctx)
+		return
+	}
+	// A secret that is missing after an hour of checks would be missing before them.
+	if err := pep.Resolvable(m.j.Rotate.Start, m.j.Secrets); err != nil {
+		m.end("no-secret", err)
+		return
+	}
+	m.enter(Connecting, "log in to the privileged endpoint")
+	if err := m.connect(ctx); err != nil {
+		m.failBefore(ctx, err)
+		return
+	}
+	served, running := m.ready(ctx)
+	switch {
+	case m.ended():
+		return
+	case running:
+		m.enter(Attaching, "the stamp is rotating already: nothing is started")
+		m.attach(ctx)
+		return
+	}
+	if m.announce(ctx, served) {
+		m.start(ctx)
+	}
+}
+
+// ready is guard and preflight. It ends the run, or reports a rotation that is running, or leaves the way free.
+func (m *machine) ready(ctx context.Context) (served []Judged, running bool) {
+	m.enter(Guarding, "ask the stamp who it is")
+	findings, err := m.guard(ctx)
+	if err != nil {
+		m.failBefore(ctx, err)
+		return nil, false
+	}
+	m.found(findings...)
+	if failing(findings) {
+		m.end("wrong-stamp", nil)
+		return nil, false
+	}
+	m.guarded = true
+
+	m.enter(Preflight, "look at the endpoints and the stamp's last rotation")
+	last, err := m.ep.ActionStatus(ctx, m.j.Rotate.ActionName)
+	if err != nil {
+		m.failBefore(ctx, fmt.Errorf("ask for the last rotation: %w", err))
+		return nil, false
+	}
+	m.out.Before, m.out.Action = last, last
+	if last.Running() {
+		return nil, true
+	}
+	if served, err = m.look(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+			m.end("cancelled", err)
+		}
+		m.end("endpoints-unseen", err)
+		return nil, false
+	}
+	m.found(m.endpointFindings(served)...)
+	if m.settledByLast(last, served) {
+		return nil, false
+	}
+	if err := m.checks(ctx, served); err != nil {
+		m.failBefore(ctx, err)
+		return nil, false
+	}
+	if failing(m.out.Findings) {
+		m.end("not-ready", nil)
+	}
+	return served, false
+}
+
+// settledByLast ends the run when the last rotation and the endpoints leave nothing to start.
+func (m *machine) settledByLast(last pep.Status, served []Judged) bool {
+	r := m.j.Rotate
+	failed := last.Known && last.State == pep.Failed
+	f := validate.Finding{ID: "last-rotation", Name: "Last Rotation", Result: validate.Fail, Found: fmt.Sprintf("the last rotation is %q", last.Word)}
+	switch {
+	case failed && !r.Rerun && r.Fresh == "":
+		f.Wanted, f.Hint = "none, or a completed one", "plan --kind rerun; or plan with a reason to start afresh"
+		m.out.Errors = stepErrors(last)
+		m.found(f)
+		m.end("last-failed", nil)
+	case !failed && allPlanned(served):
+		m.end("already-rotated", nil)
+	case !failed && r.Rerun:
+		f.Wanted, f.Hint = "a failed one", "plan --kind external"
+		m.found(f)
+		m.end("nothing-to-rerun", nil)
+	default:
+		m.found(validate.Finding{ID: f.ID, Name: f.Name, Result: validate.OK})
+		return false
+	}
+	return true
+}
+
+// checks collects every finding, because each round of repairs costs a window. Its error means that the stamp could not
+// be asked.
+func (m *machine) checks(ctx context.Context, served []Judged) error {
+	m.found(m.identity(ctx, served))
+	for _, ask := range []func(context.Context) (validate.Finding, error){m.update, m.syntax} {
+		f, err := ask(ctx)
+		if err != nil {
+			return err
+		}
+		m.found(f)
+	}
+	m.event(Event{Text: "check the stamp's health"})
+	reports, findings, err := m.health(ctx)
+	m.out.HealthBefore = reports
+	m.found(findings...)
+	if err != nil {
+		return err
+	}
+	m.found(m.window())
+	return nil
+}
+
+func (m *machine) window() validate.Finding {
+	f := validate.Finding{ID: "window", Name: "Maintenance Window", Result: validate.OK}
+	if m.d.MayStart == nil {
+		return f
+	}
+	if err := m.d.MayStart(m.d.Now()); err != nil {
+		f.Result, f.Found, f.Wanted = validate.Fail, err.Error(), "a start inside a window of the stamp"
+		f.Hint = "run rotate again inside the window"
+	}
+	return f
+}
+
+// announce writes the journal before the start. The last action is asked for once more, because the checks took long.
+func (m *machine) announce(ctx context.Context, served []Judged) bool {
+	m.enter(Starting, "start the rotation")
+	last, err := m.ep.ActionStatus(ctx, m.j.Rotate.ActionName)
+	if err != nil {
+		m.failBefore(ctx, fmt.Errorf("ask for the last rotation: %w", err))
+		return false
+	}
+	if last.Running() || last.Later(m.out.Before) {
+		m.out.Action = last
+		m.found(validate.Finding{
+			ID: "last-rotation", Name: "Last Rotation", Result: validate.Fail,
+			Found: fmt.Sprintf("another rotation (%q) began while the stamp was checked", last.Word), Wanted: "nothing but ours",
+			Hint: "find out who started it, then run rotate again",
+		})
+		m.end("another-ran", nil)
+		return false
+	}
+	m.out.Before = last
+	if ctx.Err() != nil {
+		m.end("cancelled", ctx.Err())
+		return false
+	}
+	planned := count(served, Planned)
+	facts := map[string]string{
+		"cmdlet": m.j.Rotate.Start.Cmdlet, "host": m.out.Host,
+		factPlanned: strconv.Itoa(planned), factTotal: strconv.Itoa(len(served)),
+	}
+	if err := m.d.Journal.Append(stepLastAction, stateBefore, last.Facts()); err != nil {
+		m.end("no-journal", err)
+		return false
+	}
+	if err := m.d.Journal.Append(stepStart, stateStarting, facts); err != nil {
+		m.end("no-journal", err)
+		return false
+	}
+	m.past = past{started: true, readable: true, before: last, planned: planned, total: len(served)}
+	return true
+}
+
+func (m *machine) limit() time.Duration {
+	if s := m.j.Rotate.LimitSeconds; s > 0 {
+		return time.Duration(s) * time.Second
+	}
+	return 4 * time.Hour
+}
+
+func (m *machine) poll() time.Duration {
+	if s := m.j.Rotate.PollSeconds; s > 0 {
+		return time.Duration(s) * time.Second
+	}
+	return time.Minute
+}
+
+// record hands on what the stamp says.
+func (m *machine) record(r pep.Record) { m.event(Event{Record: &r}) }
+
+// start sends the one command that changes the stamp, and watches it.
+func (m *machine) start(ctx context.Context) {
+	begun := m.d.Now()
+	watched, cancel := context.WithTimeout(ctx, m.limit())
+	defer cancel()
+	answered := false
+	reply, err := m.ep.StartSecretRotation(watched, m.j.Rotate.Start, m.j.Secrets, func(r pep.Record) {
+		if !answered {
+			answered = true
+			m.enter(Watching, "the stamp rotates")
+			m.note(stepStart, stateTaken, nil)
+		}
+		m.record(r)
+	})
+	if pep.NotTaken(err) && !answered {
+		m.note(stepStart, stateNotTaken, map[string]string{"cause": short(err.Error())})
+		switch {
+		case ctx.Err() != nil:
+			m.end("cancelled", ctx.Err())
+		case pep.Unauthorized(err):
+			m.end("login-refused", err)
+		default:
+			m.end("not-taken", err)
+		}
+		return
+	}
+	m.out.Started = true
+	m.out.Errors = append(m.out.Errors, reply.Errors...)
+	m.out.Said = pep.Read(reply.Records, m.j.Rotate.Success)
+	if ctx.Err() != nil {
+		m.end("detached", ctx.Err())
+		return
+	}
+	var failed *pep.CommandError
+	switch {
+	case err == nil:
+	case errors.As(err, &failed):
+		m.out.Errors = append(m.out.Errors, failed.Record)
+	default:
+		m.event(Event{Text: "the connection to the rotation was lost, ask the stamp about it: " + err.Error()})
+		m.leave(ctx)
+		m.await(ctx, begun)
+		return
+	}
+	m.settle(ctx, begun, failed)
+}
+
+// settle decides a call that ended: by the stamp's action, then by the call's error, then by its text.
+func (m *machine) settle(ctx context.Context, begun time.Time, failed *pep.CommandError) {
+	m.enter(Settling, "ask the stamp how the rotation ended")
+	st, err := m.status(ctx)
+	switch {
+	case pep.Unauthorized(err):
+		m.end("cut-off", err) // a second attempt may lock the account
+		return
+	case err != nil:
+		m.await(ctx, begun)
+		return
+	}
+	later := st.Later(m.past.before)
+	switch {
+	case later && st.State == pep.Completed && failed == nil && !m.out.Said.Failed:
+		m.done(ctx, "completed")
+	case later && st.State == pep.Failed:
+		m.done(ctx, "action-failed")
+	case st.Running():
+		m.await(ctx, begun)
+	case failed != nil:
+		m.done(ctx, "call-failed")
+	case m.out.Said.Failed:
+		m.done(ctx, "said-failure")
+	case m.out.Said.Success && nameless(st) && nameless(m.past.before):
+		m.done(ctx, "said-success")
+	default:
+		m.await(ctx, begun)
+	}
+}
+
+// nameless reports that a stamp's actions cannot be told apart: it reports none, or completed ones without an instance
+// and without times. Only then does the text of our own call decide.
+func nameless(s pep.Status) bool {
+	return !s.Known || s.State == pep.Completed && s.InstanceID == "" && s.Started.IsZero() && s.Ended.IsZero()
+}
+
+// done ends with an outcome of the stamp, and looks at its health once more. That never changes the outcome.
+func (m *machine) done(ctx context.Context, id string) {
+	if m.out.Action.State == pep.Failed {
+		m.out.Errors = append(m.out.Errors, stepErrors(m.out.Action)...)
+	}
+	m.end(id, nil)
+	if ctx.Err() != nil || m.connect(ctx) != nil {
+		return
+	}
+	m.enter(Afterwards, "check the stamp's health")
+	reports, _, err := m.health(ctx)
+	if err != nil {
+		m.event(Event{Text: err.Error()})
+	}
+	m.out.HealthAfter = reports
+	m.out.HealthChange = healthChange(m.out.HealthBefore, reports)
+}
+
+// stepErrors are the failed steps of an action as error records, for stamps that say it nowhere else.
+func stepErrors(s pep.Status) []pep.ErrorRecord {
+	var out []pep.ErrorRecord
+	for _, step := range s.FailedSteps() {
+		message := step.Message
+		if message == "" {
+			message = step.Description
+		}
+		out = append(out, pep.ErrorRecord{Message: message, Activity: step.Name, Reason: step.Status})
+	}
+	if len(out) == 0 && s.Message != "" {
+		out = append(out, pep.ErrorRecord{Message: s.Message})
+	}
+	return out
+}
+
+// note appends to the journal after the start, when a failure to do so changes nothing any more.
+func (m *machine) note(step, state string, facts map[string]string) {
+	if err := m.d.Journal.Append(step, state, maps.Clone(facts)); err != nil {
+		m.event(Event{Text: "the journal could not be written: " + err.Error()})
+	}
+}
+
+func refusal(id, name string, err error) validate.Finding {
+	f := validate.Finding{ID: id, Name: name, Result: validate.Fail, Found: err.Error(), Wanted: "a call that the documents describe"}
+	var h interface{ Hint() string }
+	if errors.As(err, &h) {
+		f.Hint = h.Hint()
+	}
+	return f
+}
+
+func short(s string) string {
+	if len(s) > 1024 {
+		return s[:1024]
+	}
+	return s
+}

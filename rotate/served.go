@@ -1,0 +1,111 @@
+package rotate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/certstamp/certstamp/validate"
+)
+
+// Leaf is which certificate an endpoint serves, seen from the plan.
+type Leaf string
+
+// The leaves.
+const (
+	Planned     Leaf = "planned"
+	Previous    Leaf = "previous"
+	Mixed       Leaf = "mixed" // some samples planned, some previous
+	Foreign     Leaf = "foreign"
+	Unreachable Leaf = "unreachable"
+)
+
+// Judged is one endpoint held against the plan.
+type Judged struct {
+	Served
+	Leaf Leaf `json:"leaf"`
+}
+
+// look observes every endpoint of the plan. It returns nothing for a plan without endpoints.
+func (m *machine) look(ctx context.Context) ([]Judged, error) {
+	if m.j.Verify == nil || len(m.j.Verify.Endpoints) == 0 || m.d.Observe == nil {
+		return nil, nil
+	}
+	served, err := m.d.Observe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []Judged
+	for _, want := range m.j.Verify.Endpoints {
+		i := slices.IndexFunc(served, func(s Served) bool { return s.Endpoint == want.Endpoint })
+		s := Served{Endpoint: want.Endpoint, Failed: "not observed"}
+		if i >= 0 {
+			s = served[i]
+		}
+		out = append(out, Judged{Served: s, Leaf: judge(s, want.Previous, want.Planned)})
+	}
+	m.out.Served = out
+	return out, nil
+}
+
+// judge names the leaf. When the previous leaf is not known, any other than the planned one may be it.
+func judge(s Served, previous, planned string) Leaf {
+	var onPlanned, onPrevious bool
+	for _, leaf := range s.Leaves {
+		switch {
+		case strings.EqualFold(leaf, planned):
+			onPlanned = true
+		case previous == "" || strings.EqualFold(leaf, previous):
+			onPrevious = true
+		default:
+			return Foreign
+		}
+	}
+	switch {
+	case onPlanned && onPrevious:
+		return Mixed
+	case onPlanned && s.Failed == "":
+		return Planned
+	case onPlanned:
+		return Mixed
+	case onPrevious:
+		return Previous
+	}
+	return Unreachable
+}
+
+func count(list []Judged, leaf Leaf) int {
+	n := 0
+	for _, j := range list {
+		if j.Leaf == leaf {
+			n++
+		}
+	}
+	return n
+}
+
+func allPlanned(list []Judged) bool { return len(list) > 0 && count(list, Planned) == len(list) }
+
+// endpointFindings refuses a leaf that is neither the previous nor the planned one, and an endpoint that answered when
+// the plan was made and doesn't now.
+func (m *machine) endpointFindings(list []Judged) []validate.Finding {
+	var out []validate.Finding
+	for i, j := range list {
+		want := m.j.Verify.Endpoints[i]
+		f := validate.Finding{ID: "endpoint-state", Name: "Endpoint State", Result: validate.OK, Folders: []string{j.Endpoint}}
+		wanted := fmt.Sprintf("%s serves its previous leaf %.16s or its planned leaf %.16s", j.Endpoint, want.Previous, want.Planned)
+		switch {
+		case j.Leaf == Foreign:
+			f.Result, f.Found, f.Wanted = validate.Fail, fmt.Sprintf("%s serves %.16q", j.Endpoint, j.Leaves), wanted
+			f.Hint = "the certificate was changed since the plan was made: make a new plan"
+		case j.Leaf == Unreachable && want.Previous != "":
+			f.Result, f.Found, f.Wanted = validate.Fail, fmt.Sprintf("%s cannot be read: %s", j.Endpoint, j.Failed), wanted
+			f.Hint = "it could be read when the plan was made: find out why not now"
+		case j.Leaf == Unreachable:
+			f.Result, f.Found, f.Wanted = validate.Warning, fmt.Sprintf("%s cannot be read, as when the plan was made: %s", j.Endpoint, j.Failed), wanted
+		}
+		out = append(out, f)
+	}
+	return out
+}

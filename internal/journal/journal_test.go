@@ -234,6 +234,64 @@ func TestQueries(t *testing.T) {
 	}
 }
 
+func log(entries ...string) Log {
+	var l Log
+	for _, text := range entries {
+		var e Entry
+		fmt.Sscanf(text, "%s %d %s %s %s", &e.Run, &e.Seq, &e.Time, &e.Step, &e.State)
+		e.Plan, e.Room = plan, "rotate"
+		e.Facts = map[string]string{"at": e.Time}
+		l.Entries = append(l.Entries, e)
+	}
+	return l
+}
+
+func TestStartTakenBack(t *testing.T) {
+	for _, row := range []struct {
+		claim string
+		log   Log
+		want  string // Time of the start; empty: none
+		last  string // Time of the last action before it
+	}{
+		{"never", log("a 1 t1 last-action before"), "", ""},
+		{"announced", log("a 1 t1 last-action before", "a 2 t2 start starting"), "t2", "t1"},
+		{"taken", log("a 1 t1 last-action before", "a 2 t2 start starting", "a 3 t3 start taken"), "t2", "t1"},
+		{"taken back by its run", log("a 1 t1 last-action before", "a 2 t2 start starting", "a 3 t3 start not-taken"), "", ""},
+		{"taken back by another run", log("a 1 t1 last-action before", "a 2 t2 start starting", "b 1 t3 start not-taken"), "t2", "t1"},
+		{"announced again", log("a 1 t1 last-action before", "a 2 t2 start starting", "a 3 t3 start not-taken", "b 1 t4 last-action before", "b 2 t5 start starting"), "t5", "t4"},
+		{"the first of two counts", log("a 1 t1 start starting", "b 1 t2 last-action before", "b 2 t3 start starting", "b 3 t4 start not-taken"), "t1", ""},
+	} {
+		t.Run(row.claim, func(t *testing.T) {
+			e, ok := row.log.Started(plan)
+			if e.Time != row.want || ok != (row.want != "") {
+				t.Errorf("started at %q, %v; want %q", e.Time, ok, row.want)
+			}
+			facts, ok := row.log.LastActionBeforeStart(plan)
+			if facts["at"] != row.last || ok != (row.last != "") {
+				t.Errorf("last action at %v, %v; want %q", facts, ok, row.last)
+			}
+		})
+	}
+}
+
+func TestMerge(t *testing.T) {
+	local := log("b 1 t3 watch begun", "b 2 t2 watch done")
+	share := log("a 1 t1 start starting", "b 1 t3 watch begun", "a 2 t4 end unknown")
+	artifact := log("b 2 t2 watch failed", "c 1 t0 publish begun")
+	share.Problems = []Problem{{Line: 3, Message: "odd"}}
+	got := Merge(local, share, artifact)
+	want := []string{"c/1 rotate publish begun", "a/1 rotate start starting", "a/2 rotate end unknown", "b/1 rotate watch begun", "b/2 rotate watch done"}
+	if diff := cmp.Diff(want, steps(got.Entries)); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff("[journal line 3: odd journal: copies disagree about number 2 of run \"b\"]", fmt.Sprint(got.Problems)); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+	if again := Merge(got, got); len(again.Entries) != len(got.Entries) {
+		t.Errorf("merging a journal with itself gives %d entries, want %d", len(again.Entries), len(got.Entries))
+	}
+}
+
 func TestSnapshotsAreCopies(t *testing.T) {
 	j := open(t, filepath.Join(t.TempDir(), "j"), "run")
 	facts := map[string]string{"k": "v"}

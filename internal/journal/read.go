@@ -18,6 +18,9 @@ const (
 	// StepLastAction holds, as facts, the stamp's last action as reported before the start. An action that is later
 	// than this one is ours.
 	StepLastAction = "last-action"
+	// StateNotTaken is the state of a StepStart that takes an announced start back: the run that announced it knows that
+	// nothing was sent.
+	StateNotTaken = "not-taken"
 )
 
 // Log is what a journal holds.
@@ -30,11 +33,16 @@ type Log struct {
 
 // Problem is something odd about a journal: a line that doesn't parse, a gap, a number used twice.
 type Problem struct {
-	Line    int // from 1
+	Line    int // from 1; 0: several copies
 	Message string
 }
 
-func (p Problem) String() string { return fmt.Sprintf("journal line %d: %s", p.Line, p.Message) }
+func (p Problem) String() string {
+	if p.Line == 0 {
+		return "journal: " + p.Message
+	}
+	return fmt.Sprintf("journal line %d: %s", p.Line, p.Message)
+}
 
 // ErrTooLarge is wrapped when a journal exceeds MaxSize.
 var ErrTooLarge = errors.New("the journal is too large")
@@ -126,10 +134,26 @@ func (l Log) Of(plan string) Log {
 
 func is(step, name string) bool { return step == name || strings.HasSuffix(step, "."+name) }
 
-// Started returns the first entry that announces the start of a plan's change. Whether the command was sent is not
-// known from it; that nothing was sent may be concluded from its absence only by a run that wrote this journal itself.
+// start finds the first announced start of a plan that its own run didn't take back. Only that run knows that nothing
+// was sent; what another run says about it is hearsay.
+func (l Log) start(plan string) int {
+	found := -1
+	for i, e := range l.Entries {
+		switch {
+		case e.Plan != plan || !is(e.Step, StepStart):
+		case e.State != StateNotTaken && found < 0:
+			found = i
+		case e.State == StateNotTaken && found >= 0 && e.Run == l.Entries[found].Run:
+			found = -1
+		}
+	}
+	return found
+}
+
+// Started returns the entry that announces the start of a plan's change. Whether the command was sent is not known from
+// it; that nothing was sent may be concluded from its absence only by a run that wrote this journal itself.
 func (l Log) Started(plan string) (Entry, bool) {
-	i := slices.IndexFunc(l.Entries, func(e Entry) bool { return e.Plan == plan && is(e.Step, StepStart) })
+	i := l.start(plan)
 	if i < 0 {
 		return Entry{}, false
 	}
@@ -146,18 +170,16 @@ func (l Log) Last(room, step string) (Entry, bool) {
 	return Entry{}, false
 }
 
-// LastActionBeforeStart returns the facts of the newest StepLastAction before a plan's first start; false when there was
-// no start, or nothing was noted before it.
+// LastActionBeforeStart returns the facts of the newest StepLastAction before a plan's start; false when there was no
+// start, or nothing was noted before it.
 func (l Log) LastActionBeforeStart(plan string) (map[string]string, bool) {
-	var facts map[string]string
-	noted := false
-	for _, e := range l.Entries {
-		switch {
-		case e.Plan != plan:
-		case is(e.Step, StepLastAction):
-			facts, noted = e.Facts, true
-		case is(e.Step, StepStart):
-			return maps.Clone(facts), noted
+	start := l.start(plan)
+	if start < 0 {
+		return nil, false
+	}
+	for _, e := range slices.Backward(l.Entries[:start]) {
+		if e.Plan == plan && is(e.Step, StepLastAction) {
+			return maps.Clone(e.Facts), true
 		}
 	}
 	return nil, false

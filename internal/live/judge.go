@@ -71,19 +71,10 @@ func (j Judgement) String() string {
 			text += fmt.Sprintf(", %d %s", part.n, part.what)
 		}
 	}
-	if j.Failed > 0 {
-		text += fmt.Sprintf(", %d failed (%s)", j.Failed, j.firstFailure().Class)
+	if s, failed := j.Failure(); failed {
+		text += fmt.Sprintf(", %d failed (%s)", j.Failed, s.Class)
 	}
 	return text
-}
-
-func (j Judgement) firstFailure() Served {
-	for _, s := range j.Samples {
-		if s.Err != nil {
-			return s
-		}
-	}
-	return Served{}
 }
 
 // Facts are the separate answers about one served chain. A nil error is a yes.

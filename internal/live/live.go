@@ -80,6 +80,16 @@ func (o Observation) Leaves() []Served {
 	return out
 }
 
+// Failure returns the first sample that got no certificate, and whether there is one.
+func (o Observation) Failure() (Served, bool) {
+	for _, s := range o.Samples {
+		if s.Err != nil {
+			return s, true
+		}
+	}
+	return Served{}, false
+}
+
 // Peers says which addresses may be connected to.
 type Peers int
 

@@ -102,6 +102,15 @@ func TestMozillaRoots(t *testing.T) {
 	if len(roots) < 100 {
 		t.Fatalf("%d roots, want over a hundred", len(roots))
 	}
+	distrusted := 0
+	for _, r := range roots {
+		if policy(t).Distrusted(hexSHA256(r.certificate.Raw)) != "" {
+			distrusted++
+		}
+	}
+	if distrusted != 13 {
+		t.Errorf("%d Mozilla roots are not Microsoft's, want 13: the bundle moved, compare the lists again", distrusted)
+	}
 	x := indexAnchors(Anchors{})
 	if len(x.public) < 100 {
 		t.Errorf("%d anchors", len(x.public))

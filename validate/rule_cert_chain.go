@@ -4,8 +4,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"time"
-
-	"github.com/certstamp/certstamp/pfx"
 )
 
 var certChain = Rule{
@@ -17,7 +15,7 @@ var certChain = Rule{
 			return fail("the certificate is self-signed", "a certificate of an enterprise or public CA", "request it from a CA")
 		}
 		top := s.Chain[len(s.Chain)-1]
-		if len(s.Chain) == 1 || !pfx.SelfSigned(top) {
+		if !s.rooted {
 			return fail("the issuer "+quote(top.Issuer.String())+" of "+quote(top.Subject.String())+" is missing", wanted,
 				"export again with all certificates of the path, or run certstamp pack --repair with the CA's certificates")
 		}

@@ -4,8 +4,6 @@ import (
 	"crypto/x509"
 	"net/url"
 	"strings"
-
-	"github.com/certstamp/certstamp/pfx"
 )
 
 var httpCRL = Rule{
@@ -14,7 +12,7 @@ var httpCRL = Rule{
 	Check: func(s *Subject) Judgement {
 		var lacking []string
 		for i, c := range s.Chain {
-			if i > 0 && pfx.SelfSigned(c) {
+			if i > 0 && s.root(i) {
 				continue
 			}
 			if len(httpPoints(c)) == 0 {

@@ -3,8 +3,6 @@ package validate
 import (
 	"crypto/x509"
 	"strings"
-
-	"github.com/certstamp/certstamp/pfx"
 )
 
 var signatureAlgorithm = Rule{
@@ -13,7 +11,7 @@ var signatureAlgorithm = Rule{
 	Check: func(s *Subject) Judgement {
 		var weak []string
 		for i, c := range s.Chain {
-			if i > 0 && pfx.SelfSigned(c) {
+			if i > 0 && s.root(i) {
 				continue
 			}
 			if name, bad := weakSignature(c); bad {

@@ -106,14 +106,22 @@ func apply(ctx context.Context, r Rule, s *Subject, results map[string]Result) J
 		}
 	}
 	j := r.Check(s)
-	if r.Sealed && s.Bundle == nil && j.Result != Fail && !brokenFile(s) {
-		found := "no fault can be seen without the password"
-		if j.Result == Warning {
-			found = j.Found + "; more cannot be seen without the password"
-		}
-		return skip(found, "judge the file with its password")
+	if r.Sealed && s.Bundle == nil && j.Result != Fail {
+		return unseen(s, j)
 	}
 	return j
+}
+
+// unseen turns a judgement over the outside of a file into what it is worth: a fault counts, its absence proves nothing.
+func unseen(s *Subject, j Judgement) Judgement {
+	if brokenFile(s) {
+		return skip("Parse PFX failed", "fix Parse PFX first")
+	}
+	found := "no fault can be seen without the password"
+	if j.Result == Warning {
+		found = j.Found + "; more cannot be seen without the password"
+	}
+	return skip(found, "judge the file with its password")
 }
 
 // needsSentence says which tests a skipped one waits for, in the words the ReadinessChecker's users know.

@@ -38,6 +38,7 @@ type Subject struct {
 
 	run     *run
 	aged    bool
+	rooted  bool // the top of Chain is self-signed; asked once, it costs a signature check
 	readErr error
 	openErr error
 	twin    []*x509.Certificate
@@ -158,7 +159,11 @@ func (s *Subject) take(list []*x509.Certificate, leaf *x509.Certificate) {
 	}
 	s.Leaf = leaf
 	s.Chain, s.Strangers = pfx.Walk(leaf, list) // a second copy of the leaf is a stranger
+	s.rooted = pfx.SelfSigned(s.Chain[len(s.Chain)-1])
 }
+
+// root reports whether place i of the chain is its self-signed root.
+func (s *Subject) root(i int) bool { return s.rooted && i == len(s.Chain)-1 }
 
 // guessLeaf picks the first certificate that is no CA and issued none of the others, else the first.
 func guessLeaf(list []*x509.Certificate) *x509.Certificate {

@@ -13,6 +13,8 @@ func TestTransitions(t *testing.T) {
 		return []Installed{{Chain: []*x509.Certificate{installedLeaf(a), a.cert, root.cert}}}
 	}
 	p := cas()
+	good, items := goodSet(t, "1902", policies.AAD) // the endpoints are the same from 1811 on
+	fill(t, &good, items)
 	for _, row := range []struct {
 		claim     string
 		release   string
@@ -45,9 +47,8 @@ func TestTransitions(t *testing.T) {
 		{"an incomplete installed chain counts as enterprise", "1902", []Installed{{Chain: []*x509.Certificate{installedLeaf(p.otherCA)}}}, Fail, policies.Unknown, "treated as an enterprise CA"},
 	} {
 		t.Run(row.claim, func(t *testing.T) {
-			in, items := goodSet(t, row.release, policies.AAD)
-			in.Installed = row.installed
-			fill(t, &in, items)
+			in := good
+			in.Version, in.Installed = version(t, row.release), row.installed
 			out := testRun(t, in)
 			if len(out.Transitions) != len(items) {
 				t.Fatalf("%d transitions, want %d", len(out.Transitions), len(items))

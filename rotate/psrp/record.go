@@ -13,12 +13,14 @@ type Record interface{ record() }
 // Output is an object on the success stream. Value is what clixml.Unmarshal returns.
 type Output struct{ Value any }
 
-// Warning, Verbose and Debug are lines of text.
-type (
-	Warning struct{ Text string }
-	Verbose struct{ Text string }
-	Debug   struct{ Text string }
-)
+// Warning is a line of the warning stream.
+type Warning struct{ Text string }
+
+// Verbose is a line of the verbose stream.
+type Verbose struct{ Text string }
+
+// Debug is a line of the debug stream.
+type Debug struct{ Text string }
 
 // Information is what Write-Information and Write-Host say.
 type Information struct {

@@ -351,7 +351,7 @@ func TestLostMessagesAreCounted(t *testing.T) {
 			n++
 			return packet.Type == VerboseRecord && n%3 == 0 || packet.Type == PipelineOutput && !packet.Last
 		}
-		sent, lost := 0, 0
+		sent := 0
 		p.serve = func(p *pump, r PipelineRequested) {
 			for i := range 30 {
 				p.must(p.server.Emit(r.ID, Verbose{fmt.Sprint(i)}))
@@ -372,7 +372,7 @@ func TestLostMessagesAreCounted(t *testing.T) {
 				end = e
 			}
 		}
-		lost = sent + 1 - said
+		lost := sent + 1 - said
 		if lost < 5 || end.Result.Lost != uint64(lost) || end.Result.State != PipelineCompleted {
 			t.Errorf("%d said, %d lost, result %+v", said, lost, end.Result)
 		}

@@ -35,7 +35,8 @@ func TestShapes(t *testing.T) {
 			<Obj N="PSThreadOptions" RefId="1"><TN RefId="0"><T>System.Management.Automation.Runspaces.PSThreadOptions</T>` + enumTail + `<ToString>Default</ToString><I32>0</I32></Obj>
 			<Obj N="ApartmentState" RefId="2"><TN RefId="1"><T>System.Management.Automation.Runspaces.ApartmentState</T>` + enumTail + `<ToString>Unknown</ToString><I32>2</I32></Obj>
 			<Obj N="HostInfo" RefId="3">` + hostMembers + `</Obj><Nil N="ApplicationArguments"/></MS></Obj>`},
-		{"CREATE_PIPELINE", createPipeline(Command{Name: "Set-BmcCredential", Params: []Param{{"BmcUser", "admin"}, {"BypassBMCUpdate", true}}}, false),
+		{
+			"CREATE_PIPELINE", createPipeline(Command{Name: "Set-BmcCredential", Params: []Param{{"BmcUser", "admin"}, {"BypassBMCUpdate", true}}}, false),
 			`<Obj RefId="0"><MS><B N="NoInput">true</B>
 			<Obj N="ApartmentState" RefId="1"><TN RefId="0"><T>System.Management.Automation.Runspaces.ApartmentState</T>` + enumTail + `<ToString>Unknown</ToString><I32>2</I32></Obj>
 			<Obj N="RemoteStreamOptions" RefId="2"><TN RefId="1"><T>System.Management.Automation.Runspaces.RemoteStreamOptions</T>` + enumTail + `<ToString>0</ToString><I32>0</I32></Obj>
@@ -49,7 +50,8 @@ func TestShapes(t *testing.T) {
 			<Obj RefId="12"><MS><S N="N">BypassBMCUpdate</S><B N="V">true</B></MS></Obj></LST></Obj>` +
 				none("MergeError", "13", sameTypes) + none("MergeWarning", "14", sameTypes) + none("MergeVerbose", "15", sameTypes) +
 				none("MergeDebug", "16", sameTypes) + none("MergeInformation", "17", sameTypes) + `</MS></Obj></LST></Obj>
-			<Nil N="History"/><B N="RedirectShellErrorOutputPipe">false</B></MS></Obj><B N="IsNested">false</B></MS></Obj>`},
+			<Nil N="History"/><B N="RedirectShellErrorOutputPipe">false</B></MS></Obj><B N="IsNested">false</B></MS></Obj>`,
+		},
 		{"WARNING_RECORD", informational("WarningRecord", "w"), `<Obj RefId="0"><TN RefId="0"><T>System.Management.Automation.WarningRecord</T>
 			<T>System.Management.Automation.InformationalRecord</T><T>System.Object</T></TN><ToString>w</ToString>
 			<MS><S N="InformationalRecord_Message">w</S><B N="InformationalRecord_SerializeInvocationInfo">false</B>

@@ -29,8 +29,8 @@ import (
 	"github.com/certstamp/certstamp/rotate/psrp"
 )
 
-// hostile dials a peer that answers as f says, and returns the error of Dial and what was seen on the wire.
-func hostile(t *testing.T, f func(nc net.Conn, r *bufio.Reader)) (err error, wire []byte) {
+// hostile dials a peer that answers as f says, and returns what was seen on the wire and the error of Dial.
+func hostile(t *testing.T, f func(nc net.Conn, r *bufio.Reader)) (wire []byte, err error) {
 	t.Helper()
 	p := newPeer(t)
 	cfg := p.config()
@@ -53,7 +53,7 @@ func hostile(t *testing.T, f func(nc net.Conn, r *bufio.Reader)) (err error, wir
 		t.Errorf("took %v", took)
 	}
 	p.wg.Wait()
-	return err, p.wire.Bytes()
+	return p.wire.Bytes(), err
 }
 
 func read(r *bufio.Reader) *http.Request {
@@ -152,7 +152,7 @@ func TestHostilePeers(t *testing.T) {
 	for name, f := range rows {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				err, wire := hostile(t, f)
+				wire, err := hostile(t, f)
 				if err == nil {
 					t.Fatal("a session was opened")
 				}

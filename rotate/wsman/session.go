@@ -306,8 +306,7 @@ func (s *Session) leave(ctx context.Context, r request, attempts int) error {
 	s.closed = true
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	defer s.receive.Close()
-	defer s.control.Close()
+	defer func() { _, _ = s.receive.Close(), s.control.Close() }()
 	for attempt := range attempts {
 		_, _, err := s.call(ctx, s.control, r, false)
 		if err == nil || !transient(err) {

@@ -1,0 +1,36 @@
+//go:build unix
+
+package stage
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+var errLocked = errors.New("locked")
+
+func lockFileHandle(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) //nolint:gosec // a descriptor fits an int
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return errLocked
+	}
+	return err
+}
+
+func (f *folder) Free() (int64, bool, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(f.dir, &s); err != nil {
+		return 0, false, mapped(err)
+	}
+	return int64(s.Bavail) * int64(s.Bsize), true, nil //nolint:gosec,unconvert // sizes differ between systems
+}
+
+func isSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+func isBusy(err error) bool { return errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ETXTBSY) }
+
+func isTransport(err error) bool {
+	return errors.Is(err, unix.EIO) || errors.Is(err, unix.EHOSTDOWN) || errors.Is(err, unix.ESTALE)
+}

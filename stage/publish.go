@@ -1,0 +1,553 @@
+package stage
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/validate"
+)
+
+// Options are what a run brings along.
+type Options struct {
+	Run     string // unique to this run: letters, digits and dashes
+	Owner   string // shown to whoever finds the lock
+	Journal func(step, state string, facts map[string]string) error
+	Wait    func(ctx context.Context, d time.Duration) error // before trying a busy name again
+}
+
+// Outcome is what a verb did.
+type Outcome string
+
+// The outcomes.
+const (
+	Published Outcome = "published"
+	Unchanged Outcome = "unchanged" // the share already held exactly this set
+	Removed   Outcome = "removed"
+	Absent    Outcome = "absent" // there was nothing to remove
+)
+
+// Result is what a verb did, for people and reports.
+type Result struct {
+	Outcome   Outcome
+	Files     int
+	Previous  map[string]string // path → SHA-256 of the set before, when there was one
+	Recovered []string          // what an earlier run had left behind
+}
+
+// LayoutError says that the share does not look as it must. Nothing was written.
+type LayoutError struct{ Findings []validate.Finding }
+
+func (e *LayoutError) Error() string {
+	return fmt.Sprintf("the share's layout has %d faults; nothing was written", len(e.Findings))
+}
+
+// Hint says what to do.
+func (e *LayoutError) Hint() string { return e.Findings[0].Hint }
+
+const (
+	workers   = 8 // more get a client dropped by servers with few credits
+	maxPFX    = 2 << 20
+	slack     = 1 << 20
+	busyTries = 8
+	shortID   = 16 // digits of a plan digest in a folder's name
+)
+
+// Publish puts exactly the planned files on the share. Open returns a planned file's bytes; they are held against the
+// plan before anything is touched.
+func Publish(ctx context.Context, sh Share, sec plan.StageSection, digest string, open func(plan.PlannedFile) ([]byte, error), o Options) (Result, error) {
+	data, err := load(sec, open)
+	if err != nil {
+		return Result{}, err
+	}
+	t, unlock, err := begin(ctx, sh, sec, digest, o)
+	if err != nil {
+		return Result{}, err
+	}
+	defer unlock()
+	if err := t.recover(); err != nil {
+		return t.result, err
+	}
+	seen, err := inspect(sh, sec)
+	if err != nil {
+		return t.result, err
+	}
+	if len(seen.findings) > 0 {
+		return t.result, &LayoutError{Findings: seen.findings}
+	}
+	old, err := t.hashes(seen)
+	if err != nil {
+		return t.result, err
+	}
+	t.result.Previous = old
+	t.result.Files = len(sec.Files)
+	if equal(old, sec) {
+		t.result.Outcome = Unchanged
+		return t.result, t.note("publish", "unchanged", nil)
+	}
+	if err := t.space(data); err != nil {
+		return t.result, err
+	}
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"upload", func() error { return t.upload(data) }},
+		{"read back", func() error { return t.readBack(t.staged()) }},
+		{"swap", t.swap},
+		{"prove", func() error { return t.readBack(live(sec)) }},
+		{"keep", t.keep},
+	} {
+		if err := ctx.Err(); err != nil && step.name != "prove" && step.name != "keep" {
+			return t.result, err
+		}
+		if err := t.note("publish", step.name, nil); err != nil {
+			return t.result, err
+		}
+		if err := step.do(); err != nil {
+			return t.result, err
+		}
+	}
+	t.result.Outcome = Published
+	return t.result, t.note("publish", "published", old)
+}
+
+// load takes the set into memory. No copy ever lies on this machine's disk.
+func load(sec plan.StageSection, open func(plan.PlannedFile) ([]byte, error)) (map[string][]byte, error) {
+	data := map[string][]byte{}
+	var wrong []error
+	for _, f := range sec.Files {
+		for _, name := range []string{f.Folder, f.Name} {
+			if err := CheckName(name); err != nil {
+				wrong = append(wrong, err)
+			}
+		}
+		b, err := open(f)
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("%s: %w", f.Folder, err))
+			continue
+		}
+		if got := sum(b); got != f.SHA256 {
+			wrong = append(wrong, fmt.Errorf("%s/%s has SHA-256 %s, the plan says %s", f.Folder, f.Name, got, f.SHA256))
+			continue
+		}
+		data[path.Join(f.Folder, f.Name)] = b
+	}
+	if len(wrong) > 0 {
+		return nil, &Error{
+			Class: ClassVerification, Step: "read the planned files", Err: errors.Join(wrong...),
+			Todo: "the files must be exactly those of the plan: check out the plan's commit, or make a new plan",
+		}
+	}
+	return data, nil
+}
+
+func sum(b []byte) string {
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:])
+}
+
+// transaction is one run over a share.
+type transaction struct {
+	ctx    context.Context //nolint:containedctx // lives exactly as long as the one call that made it
+	sh     Share
+	sec    plan.StageSection
+	digest string
+	o      Options
+	run    string
+	result Result
+}
+
+// begin makes the work folder and takes the lock.
+func begin(ctx context.Context, sh Share, sec plan.StageSection, digest string, o Options) (*transaction, func(), error) {
+	if sec.Identity != "AAD" && sec.Identity != "ADFS" {
+		return nil, nil, &Error{Class: ClassConfig, Step: "read the plan", Err: fmt.Errorf("identity %s is none", quote(sec.Identity))}
+	}
+	if len(digest) < shortID || o.Run == "" {
+		return nil, nil, &Error{Class: ClassInternal, Step: "begin", Err: errors.New("no plan digest or run id")}
+	}
+	if o.Wait == nil {
+		o.Wait = func(ctx context.Context, d time.Duration) error {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(d):
+				return nil
+			}
+		}
+	}
+	t := &transaction{ctx: ctx, sh: sh, sec: sec, digest: digest, o: o, run: digest[:shortID] + "-" + o.Run}
+	if err := t.mkdir(work); err != nil {
+		return nil, nil, wrap("make the work folder", err)
+	}
+	release, err := sh.Lock(lockFile, o.Owner)
+	if err != nil {
+		return nil, nil, wrap("lock the share", err)
+	}
+	return t, func() { _ = release() }, nil
+}
+
+func (t *transaction) note(step, state string, facts map[string]string) error {
+	if t.o.Journal == nil {
+		return nil
+	}
+	return t.o.Journal(step, state, facts)
+}
+
+// mkdir makes a directory unless it is there.
+func (t *transaction) mkdir(name string) error {
+	info, err := t.sh.Stat(name)
+	switch {
+	case err == nil && info.IsDir():
+		return nil
+	case err == nil:
+		return fmt.Errorf("%s is a file", quote(name))
+	case !missing(err):
+		return err
+	}
+	return t.sh.Mkdir(name)
+}
+
+func (t *transaction) staged() string {
+	return path.Join(work, stagePrefix+t.run, t.sec.Identity)
+}
+
+func (t *transaction) undo() string { return path.Join(work, undoPrefix+t.run) }
+
+func (t *transaction) previous() string { return path.Join(work, previousPrefix+t.digest[:shortID]) }
+
+// hashes reads every file of the live set. Size and time prove nothing.
+func (t *transaction) hashes(l *layout) (map[string]string, error) {
+	out := map[string]string{}
+	for folder, files := range l.sets[t.sec.Identity] {
+		for _, f := range files {
+			b, err := t.sh.ReadFile(f, maxPFX)
+			if err != nil {
+				return nil, wrap("read "+f, err)
+			}
+			out[path.Join(folder, path.Base(f))] = sum(b)
+		}
+	}
+	return out, nil
+}
+
+func equal(have map[string]string, sec plan.StageSection) bool {
+	if len(have) != len(sec.Files) {
+		return false
+	}
+	for _, f := range sec.Files {
+		if have[path.Join(f.Folder, f.Name)] != f.SHA256 {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *transaction) space(data map[string][]byte) error {
+	var need int64 = slack
+	for _, b := range data {
+		need += 2 * int64(len(b))
+	}
+	free, ok, err := t.sh.Free()
+	if err != nil {
+		return wrap("ask for free space", err)
+	}
+	if ok && free < need {
+		return &Error{Class: ClassSpace, Step: "ask for free space", Err: fmt.Errorf("%d bytes free, %d wanted", free, need)}
+	}
+	return nil
+}
+
+// upload writes the set aside.
+func (t *transaction) upload(data map[string][]byte) error {
+	dirs := []string{path.Join(work, stagePrefix+t.run), t.staged()}
+	var folders, names []string
+	for name := range data {
+		names = append(names, name)
+		folders = append(folders, path.Join(t.staged(), path.Dir(name)))
+	}
+	sort.Strings(names)
+	for _, d := range dirs {
+		if err := t.sh.Mkdir(d); err != nil {
+			return wrap("make "+d, err)
+		}
+	}
+	if err := parallel(folders, func(d string) error { return wrap("make "+d, t.sh.Mkdir(d)) }); err != nil {
+		return err
+	}
+	return parallel(names, func(name string) error {
+		if err := t.ctx.Err(); err != nil {
+			return err
+		}
+		return wrap("write "+name, t.sh.Create(path.Join(t.staged(), name), data[name]))
+	})
+}
+
+// parallel does one thing for each name, several at a time, and returns the first error.
+func parallel(names []string, do func(string) error) error {
+	var (
+		wait  sync.WaitGroup
+		mu    sync.Mutex
+		first error
+		slots = make(chan struct{}, workers)
+	)
+	for _, n := range names {
+		mu.Lock()
+		stop := first != nil
+		mu.Unlock()
+		if stop {
+			break
+		}
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			if err := do(n); err != nil {
+				mu.Lock()
+				if first == nil {
+					first = err
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wait.Wait()
+	return first
+}
+
+// readBack holds what lies in dir against the plan: exactly the set, byte for byte.
+func (t *transaction) readBack(dir string) error {
+	want := map[string]string{}
+	for _, f := range t.sec.Files {
+		want[path.Join(dir, f.Folder, f.Name)] = f.SHA256
+	}
+	var names []string
+	folders, err := list(t.sh, dir)
+	if err != nil {
+		return wrap("list "+dir, err)
+	}
+	for _, e := range folders {
+		files, err := list(t.sh, path.Join(dir, e.Name()))
+		if err != nil {
+			return wrap("list "+dir, err)
+		}
+		for _, f := range files {
+			names = append(names, path.Join(dir, e.Name(), f.Name()))
+		}
+	}
+	if len(names) != len(want) {
+		return &Error{Class: ClassVerification, Step: "read back " + dir, Err: fmt.Errorf("%d files, wanted %d", len(names), len(want))}
+	}
+	return parallel(names, func(name string) error {
+		b, err := t.sh.ReadFile(name, maxPFX)
+		if err != nil {
+			return wrap("read "+name, err)
+		}
+		if got := sum(b); got != want[name] {
+			return &Error{Class: ClassVerification, Step: "read back " + quote(name), Err: fmt.Errorf("SHA-256 %s, wanted %s", got, orNothing(want[name]))}
+		}
+		return nil
+	})
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "no such file"
+	}
+	return s
+}
+
+// swap moves the old set aside and the new one in: two renames. Between them the live folder is absent, so a rotation
+// started then fails at once and cleanly.
+func (t *transaction) swap() error {
+	target := live(t.sec)
+	if err := t.mkdir(certificates); err != nil {
+		return wrap("make "+certificates, err)
+	}
+	_, err := t.sh.Stat(target)
+	there := err == nil
+	if err != nil && !missing(err) {
+		return wrap("look at "+target, err)
+	}
+	if there {
+		if err := t.sh.Mkdir(t.undo()); err != nil {
+			return wrap("make "+t.undo(), err)
+		}
+		if err := t.rename(target, path.Join(t.undo(), t.sec.Identity)); err != nil {
+			return err
+		}
+	}
+	if err := t.rename(t.staged(), target); err != nil {
+		if there {
+			// Whatever this says, recovery does the same once more at the next run.
+			_ = t.rename(path.Join(t.undo(), t.sec.Identity), target)
+		}
+		return err
+	}
+	return nil
+}
+
+// rename retries while somebody has a file below open: Windows then refuses.
+func (t *transaction) rename(from, to string) error {
+	delay := 100 * time.Millisecond
+	for try := 1; ; try++ {
+		err := t.sh.Rename(from, to)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, ErrBusy) || try == busyTries {
+			return wrap("rename "+from+" to "+to, err)
+		}
+		// The wait does not end with the run: a swap that was begun is finished or undone.
+		if werr := t.o.Wait(context.WithoutCancel(t.ctx), delay); werr != nil {
+			return wrap("rename "+from+" to "+to, err)
+		}
+		delay *= 2
+	}
+}
+
+// keep removes the stage and keeps the old set under the plan's name, until the new one is proved live.
+func (t *transaction) keep() error {
+	if err := t.removeTree(path.Join(work, stagePrefix+t.run)); err != nil {
+		return err
+	}
+	return t.retire(t.undo(), t.previous())
+}
+
+// retire moves an undo folder to the name under which it is kept. The first set kept for a plan is the true one before
+// it; later ones are copies of the plan's own.
+func (t *transaction) retire(undo, previous string) error {
+	if _, err := t.sh.Stat(undo); missing(err) {
+		return nil
+	} else if err != nil {
+		return wrap("look at "+undo, err)
+	}
+	if _, err := t.sh.Stat(previous); err == nil {
+		return t.removeTree(undo)
+	} else if !missing(err) {
+		return wrap("look at "+previous, err)
+	}
+	return t.rename(undo, previous)
+}
+
+// removeTree removes a folder of the work folder with everything in it. A missing one is no error.
+func (t *transaction) removeTree(dir string) error {
+	if !strings.HasPrefix(dir, work+"/") {
+		return &Error{Class: ClassInternal, Step: "remove " + dir, Err: errors.New("outside the work folder")}
+	}
+	return wrap("remove "+dir, t.removeAll(dir, 0))
+}
+
+func (t *transaction) removeAll(dir string, depth int) error {
+	if depth > 4 {
+		return fmt.Errorf("%s nests too deeply for a set", quote(dir))
+	}
+	entries, err := list(t.sh, dir)
+	if missing(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		at := path.Join(dir, e.Name())
+		if e.IsDir() && !link(e) {
+			err = t.removeAll(at, depth+1)
+		} else {
+			err = t.sh.Remove(at)
+		}
+		if err != nil && !missing(err) {
+			return err
+		}
+	}
+	if err := t.sh.Remove(dir); err != nil && !missing(err) {
+		return err
+	}
+	return nil
+}
+
+// recover puts right what an earlier run left half done. It touches only in-flight folders.
+func (t *transaction) recover() error {
+	entries, err := list(t.sh, work)
+	if err != nil {
+		return wrap("list "+work, err)
+	}
+	for _, e := range entries {
+		name := e.Name()
+		at := path.Join(work, name)
+		switch {
+		case strings.HasPrefix(name, undoPrefix):
+			if err := t.recoverUndo(at, strings.TrimPrefix(name, undoPrefix)); err != nil {
+				return err
+			}
+		case strings.HasPrefix(name, stagePrefix):
+			if err := t.removeTree(at); err != nil {
+				return err
+			}
+		default:
+			continue
+		}
+		t.result.Recovered = append(t.result.Recovered, name)
+		if err := t.note("recover", name, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recoverUndo moves the old set back when the live one is missing, and keeps it as the previous one otherwise: folders
+// move as a whole, so whichever is there is complete.
+func (t *transaction) recoverUndo(at, run string) error {
+	for _, id := range []string{"AAD", "ADFS"} {
+		from, to := path.Join(at, id), path.Join(certificates, id)
+		if _, err := t.sh.Stat(from); missing(err) {
+			continue
+		} else if err != nil {
+			return wrap("look at "+from, err)
+		}
+		_, err := t.sh.Stat(to)
+		if missing(err) {
+			if err := t.mkdir(certificates); err != nil {
+				return wrap("make "+certificates, err)
+			}
+			if err := t.rename(from, to); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return wrap("look at "+to, err)
+		}
+		id, _, _ := strings.Cut(run, "-")
+		return t.retire(at, path.Join(work, previousPrefix+id))
+	}
+	return t.removeTree(at)
+}
+
+// BackupEquals holds a backup against the plan: stage refuses until it has the same set.
+func BackupEquals(sec plan.StageSection, open func(plan.PlannedFile) ([]byte, error)) error {
+	var wrong []string
+	for _, f := range sec.Files {
+		b, err := open(f)
+		switch {
+		case err != nil:
+			wrong = append(wrong, fmt.Sprintf("%s/%s: %v", f.Folder, f.Name, err))
+		case sum(b) != f.SHA256:
+			wrong = append(wrong, fmt.Sprintf("%s/%s has SHA-256 %s, the plan says %s", f.Folder, f.Name, sum(b), f.SHA256))
+		}
+	}
+	if len(wrong) > 0 {
+		return &Error{
+			Class: ClassVerification, Step: "compare the backup", Err: errors.New(strings.Join(wrong, "\n")),
+			Todo: "run certstamp pack --backup: after a failed rotation the files on the share may not be intact, and a rerun needs exactly these",
+		}
+	}
+	return nil
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -593,4 +594,60 @@ func TestBrokenPoolIsAnError(t *testing.T) {
 			t.Errorf("operations %v", p.log)
 		}
 	})
+}
+
+// One run over real sockets, with the default dialer and real resets.
+func TestOverTCP(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPeer(t)
+	p.serve = func(p *peer, r psrp.PipelineRequested) {
+		for i := range 9 {
+			p.emit(r.ID, psrp.Output{Value: int32(i)})
+		}
+		p.finish(r.ID, psrp.PipelineCompleted, nil)
+	}
+	p.goes = func(op string, n int) action {
+		if op == "Receive" && n == 3 {
+			return resetBefore
+		}
+		return fine
+	}
+	p.wg.Go(func() {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if err := nc.(*net.TCPConn).SetLinger(0); err != nil { // closing resets
+				t.Error(err)
+			}
+			p.wg.Go(func() { p.connection(&tapped{Conn: nc, p: p}) })
+		}
+	})
+	cfg := p.config()
+	cfg.Host, cfg.Port, cfg.AllowHosts, cfg.Dial = "127.0.0.1", l.Addr().(*net.TCPAddr).Port, nil, nil
+	cfg.Wait = func(context.Context, time.Duration) error { return nil }
+	s, err := Dial(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true})
+	if diff := cmp.Diff(upTo(9), outputs(r)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if result, err := r.Result(); err != nil || result.Lost != 0 {
+		t.Errorf("got %+v, %v", result, err)
+	}
+	_ = s.Close(t.Context())
+	_ = l.Close()
+	p.wg.Wait()
+	if err := p.leaks(); err != nil {
+		t.Error(err)
+	}
+	if s.Dials() < 4 { // control, its renewal before the command, receive, and again after the reset
+		t.Errorf("%d dials", s.Dials())
+	}
 }

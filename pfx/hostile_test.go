@@ -43,6 +43,21 @@ func hidden(bags ...[]byte) []byte {
 	return encryptedSafe(algorithm, body)
 }
 
+// nonsense is well-padded under the password, and nothing: what a wrong password gives one time in 256.
+func nonsense() (algorithm, body []byte) {
+	w := testWriter()
+	s, algorithm, err := w.tripleDES()
+	if err != nil {
+		panic(err)
+	}
+	return algorithm, must(s.encrypt(context.Background(), w.password, []byte("nonsense")))
+}
+
+func nonsenseKey() []byte {
+	algorithm, body := nonsense()
+	return sequenceDER(algorithm, octetsDER(body))
+}
+
 func encryptedSafe(algorithm, body []byte) []byte {
 	info := sequenceDER(oidDER(oidData), algorithm, tlv(0x80, body))
 	return sequenceDER(oidDER(oidEncryptedData), explicitDER(sequenceDER(integerDER(0), info)))
@@ -178,11 +193,16 @@ func TestHostile(t *testing.T) {
 		"a split string of other parts":         {fileOf(nil, tlv(0x24, integerDER(1))), ErrFormat, ""},
 		"IV of 8 bytes for AES": {sealed(encryptedSafe(sequenceDER(oidDER(oidPBES2), sequenceDER(
 			sequenceDER(oidDER(oidPBKDF2), sequenceDER(salt, integerDER(1))), sequenceDER(oidDER(oidAES256), octetsDER(make([]byte, 8))))), nil)), ErrFormat, ""},
-		"ciphertext of 9 bytes": {sealed(encryptedSafe(pbe(salt, integerDER(1)), make([]byte, 9))), ErrFormat, "open"},
-		"no ciphertext":         {sealed(encryptedSafe(pbe(salt, integerDER(1)), nil)), ErrFormat, "open"},
-		"garbage ciphertext":    {sealed(encryptedSafe(pbe(salt, integerDER(1)), make([]byte, 64))), ErrPassword, "open"},
-		"garbage key":           {sealed(dataSafe(key(integerDER(1)))), ErrPassword, "open"},
-		"wrong MAC":             {fileOf(empty, macOf(oidSHA1, salt, integerDER(1))), ErrPassword, "open"},
+		"PBES2 with a key of another length": {sealed(encryptedSafe(sequenceDER(oidDER(oidPBES2), sequenceDER(
+			sequenceDER(oidDER(oidPBKDF2), sequenceDER(salt, integerDER(1), integerDER(16))), sequenceDER(oidDER(oidAES256), octetsDER(make([]byte, 16))))), nil)), ErrFormat, ""},
+		"contents that are none":              {sealed(encryptedSafe(nonsense())), ErrFormat, "open"},
+		"contents that are none, without MAC": {fileOf(sequenceDER(encryptedSafe(nonsense()))), ErrPassword, "open"},
+		"a key that is none, without MAC":     {fileOf(sequenceDER(dataSafe(bagOf(oidShroudedBag, nonsenseKey())))), ErrPassword, "open"},
+		"ciphertext of 9 bytes":               {sealed(encryptedSafe(pbe(salt, integerDER(1)), make([]byte, 9))), ErrFormat, "open"},
+		"no ciphertext":                       {sealed(encryptedSafe(pbe(salt, integerDER(1)), nil)), ErrFormat, "open"},
+		"garbage ciphertext":                  {sealed(encryptedSafe(pbe(salt, integerDER(1)), make([]byte, 64))), ErrPassword, "open"},
+		"garbage key":                         {sealed(dataSafe(key(integerDER(1)))), ErrPassword, "open"},
+		"wrong MAC":                           {fileOf(empty, macOf(oidSHA1, salt, integerDER(1))), ErrPassword, "open"},
 		"MAC of no bytes": {
 			fileOf(empty, sequenceDER(sequenceDER(sequenceDER(oidDER(oidSHA1)), octetsDER(nil)), salt, integerDER(1))),
 			ErrPassword, "open",

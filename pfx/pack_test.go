@@ -89,6 +89,7 @@ func TestKeytoolReadsWhatWeWrite(t *testing.T) {
 
 func TestEncodeRefuses(t *testing.T) {
 	f := theFamily()
+	namesake := issue(authority("Issuing"), f.root, f.key.Public(), f.rootKey)
 	for name, row := range map[string]struct {
 		change func(*Pack)
 		want   string
@@ -99,6 +100,7 @@ func TestEncodeRefuses(t *testing.T) {
 		"chain upside down":  {func(p *Pack) { p.Chain = []*x509.Certificate{f.root, f.issuing} }, "out of order"},
 		"a gap":              {func(p *Pack) { p.Chain = []*x509.Certificate{f.root} }, "out of order"},
 		"a stranger":         {func(p *Pack) { p.Chain = append(p.Chain, f.stranger) }, "out of order"},
+		"a namesake":         {func(p *Pack) { p.Chain = []*x509.Certificate{namesake} }, "did not sign"},
 		"the root twice":     {func(p *Pack) { p.Chain = append(p.Chain, f.root) }, "signed itself"},
 		"nil in the chain":   {func(p *Pack) { p.Chain = []*x509.Certificate{nil} }, "missing"},
 		"empty password":     {func(p *Pack) { p.Password = "" }, "password is empty"},

@@ -67,6 +67,13 @@ func TestRepair(t *testing.T) {
 			t.Errorf("changes %q, want %q", changes, want)
 		}
 	})
+	t.Run("BER", func(t *testing.T) {
+		p := testPack()
+		_, changes, err := Repair(open(t, toBER(must(p.Encode()), 20)), nil, Pack{Password: testPassword})
+		if want := []string{"encode in DER instead of BER"}; err != nil || !slices.Equal(changes, want) {
+			t.Errorf("changes %q, want %q, %v", changes, want, err)
+		}
+	})
 	t.Run("no leaf", func(t *testing.T) {
 		b, err := pkcs12.LegacyDES.Encode(f.rootKey, f.leaf, nil, testPassword)
 		if err != nil {

@@ -21,6 +21,11 @@ func TestWalk(t *testing.T) {
 	selfLeaf := issue(server("self.east.contoso.com"), nil, f.key.Public(), f.key)
 	impostor := issue(authority("Issuing"), f.root, f.key.Public(), f.rootKey)     // same name, another key
 	cross := issue(authority("Root"), f.issuing, f.rootKey.Public(), f.issuingKey) // the root's key under another issuer
+	twin := func() *x509.Certificate {                                             // the issuer's name and key under another key identifier
+		c := authority("Issuing")
+		c.SubjectKeyId = []byte("another")
+		return issue(c, f.root, f.issuingKey.Public(), f.rootKey)
+	}()
 	type certs = []*x509.Certificate
 
 	for name, row := range map[string]struct {
@@ -35,6 +40,7 @@ func TestWalk(t *testing.T) {
 		"duplicates are the rest": {f.leaf, certs{f.leaf, f.leaf, f.issuing, f.issuing, f.root}, certs{f.leaf, f.issuing, f.root}, certs{f.leaf, f.issuing}},
 		"name without signature":  {f.leaf, certs{impostor, f.issuing, f.root}, certs{f.leaf, f.issuing, f.root}, certs{impostor}},
 		"cross-signed root":       {f.leaf, certs{f.issuing, cross, f.root}, certs{f.leaf, f.issuing, f.root}, certs{cross}},
+		"key identifier decides":  {f.leaf, certs{twin, f.issuing, f.root}, certs{f.leaf, f.issuing, f.root}, certs{twin}},
 		"only the cross-sign":     {f.leaf, certs{f.issuing, cross}, certs{f.leaf, f.issuing, cross}, nil},
 		"self-signed leaf":        {selfLeaf, certs{f.root}, certs{selfLeaf}, certs{f.root}},
 		"SHA-1 with RSA":          {sha1Leaf, certs{f.root}, certs{sha1Leaf, f.root}, nil},

@@ -45,8 +45,8 @@ func badIssuer(chain []*x509.Certificate, asOf time.Time) string {
 	return beyondConstraints(chain, asOf)
 }
 
-// beyondConstraints asks crypto/x509 for what is left: name constraints and critical extensions. Other errors are judged
-// elsewhere: it refuses SHA-1 signatures, which is Signature Algorithm's business, and its time is Expiry Date's.
+// beyondConstraints asks crypto/x509 whether a CA above may issue these names at all. Its other errors are judged
+// elsewhere: it refuses SHA-1 signatures, which is Signature Algorithm's business, and the leaf's time is Expiry Date's.
 func beyondConstraints(chain []*x509.Certificate, asOf time.Time) string {
 	leaf := chain[0]
 	if leaf.NotAfter.Before(asOf) {

@@ -9,7 +9,7 @@ var dnsNames = Rule{
 	About: "The certificate's alternative names cover the endpoint's name; the common name does not count.",
 	Check: func(s *Subject) Judgement {
 		if s.Endpoint.ID == "" {
-			return skip("the folder "+quote(s.Folder)+" belongs to no endpoint", "fix Folder Layout first")
+			return skip("the folder "+quote(s.Folder)+" belongs to no endpoint", "move the file into the folder of its endpoint")
 		}
 		want := foldName(s.Endpoint.Name(s.run.Domain))
 		if !ascii(want) {

@@ -11,8 +11,8 @@ import (
 	"github.com/certstamp/certstamp/policies"
 )
 
-// Run judges every file by every rule, then the set, and reports everything at once. When ctx ends, what was not judged
-// is Skipped and the report is not complete.
+// Run judges every file by every rule, then the set, and reports everything at once. The Policy of in must not be nil.
+// When ctx ends, what was not judged is Skipped and the report is not complete.
 func Run(ctx context.Context, in Input) Outcome {
 	r := &run{Input: in, required: in.Policy.Endpoints(in.Version, in.Identity, in.Optional), anchors: indexAnchors(in.Anchors)}
 	set := &Set{run: r}

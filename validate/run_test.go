@@ -101,3 +101,19 @@ func BenchmarkRun13(b *testing.B) {
 		}
 	}
 }
+
+func TestBundleInNoFolder(t *testing.T) {
+	in, items := goodSet(t, "2301", policies.AAD)
+	fill(t, &in, items)
+	f := in.Files[0]
+	f.Path = "stray.pfx"
+	in.Files, in.Listing = append(in.Files, f), append(in.Listing, f.Path)
+	out := testRun(t, in)
+	last := out.Report.Certificates[len(items)]
+	if last.Folder != "" || last.File != "stray.pfx" {
+		t.Errorf("%q in %q", last.File, last.Folder)
+	}
+	if got := said(out.Report); got["set: folder-layout"] != Fail || got[": dns-names"] != Skipped {
+		t.Errorf("%v", got)
+	}
+}

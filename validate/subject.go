@@ -97,6 +97,9 @@ func (s *Subject) withoutPassword() bool { return s.run.NoPassword }
 func open(ctx context.Context, r *run, f File) *Subject {
 	s := &Subject{run: r, Path: f.Path, File: path.Base(f.Path), BlobSHA256: hexSHA256(f.Blob)}
 	dir := path.Base(path.Dir(f.Path))
+	if dir == "." || dir == "/" {
+		dir = "" // in no folder
+	}
 	s.Folder = dir
 	if e, ok := endpointOf(r, dir); ok {
 		s.Endpoint = e

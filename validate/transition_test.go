@@ -96,3 +96,37 @@ func TestTransitionPerEndpoint(t *testing.T) {
 		}
 	}
 }
+
+// A public CA may follow an enterprise CA long before another enterprise CA may.
+func TestToPublic(t *testing.T) {
+	p := cas()
+	in, items := goodSet(t, "1811", policies.AAD)
+	in.Anchors = Anchors{Public: []*x509.Certificate{p.root.cert}}
+	in.Installed = []Installed{{Chain: []*x509.Certificate{installedLeaf(p.otherCA), p.otherCA.cert, p.otherRoot.cert}}}
+	fill(t, &in, items)
+	out := testRun(t, in)
+	if got := said(out.Report); len(got) != 0 {
+		t.Errorf("findings %v, want none", got)
+	}
+	for _, tr := range out.Transitions {
+		if tr.From != policies.Enterprise || tr.To != policies.Public || tr.Decision != policies.Allowed {
+			t.Errorf("%+v", tr)
+		}
+	}
+}
+
+// A self-signed certificate is refused whatever was installed, also where Cert Chain is waived.
+func TestToSelfSigned(t *testing.T) {
+	in, items := goodSet(t, "2301", policies.AAD)
+	it := find(items, spoilt)
+	it.leaf, it.chain = issue(it.template, it.template, it.key.Public(), it.key), nil
+	fill(t, &in, items)
+	var err error
+	in.Policy, err = in.Policy.WithOverlay([]byte("waivers:\n- {rule: cert-chain, folder: ACSBlob, reason: a test, until: \"2026-12-31\"}\n"), "policy.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := said(testRun(t, in).Report); got["set: ca-transition"] != Fail {
+		t.Errorf("findings %v, want ca-transition to fail", got)
+	}
+}

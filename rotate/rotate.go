@@ -34,6 +34,8 @@ type Endpoint interface {
 	Close(ctx context.Context) error
 }
 
+var _ Endpoint = (*pep.Session)(nil)
+
 // Journal is this room's view of the plan's journal.
 type Journal interface {
 	// Append returns when the entry is on the disk. After an error, what it announces is not done.

@@ -115,6 +115,23 @@ func TestEndings(t *testing.T) {
 				return nil
 			}
 		}, "no-contact", 1},
+		{"the login is refused when the end is asked for", func(w *world, _ *Job) {
+			w.statusErr = func(n int) error {
+				if n > 2 {
+					return wsman.ErrUnauthorized
+				}
+				return nil
+			}
+		}, "cut-off", 1},
+		{"a start whose leaves were planned before proves nothing by them", func(w *world, j *Job) {
+			rerun(j)
+			w.last = pep.Status{Known: true, State: pep.Completed}
+			w.entries = []Entry{
+				{Run: "run-0", Step: stepLastAction, State: stateBefore, Facts: w.last.Facts()},
+				{Run: "run-0", Step: stepStart, State: stateStarting, Facts: map[string]string{factPlanned: "2", factTotal: "2"}},
+			}
+			w.rotateLeaves()
+		}, "no-proof", 0},
 		{"the login is refused after the start", func(w *world, _ *Job) {
 			w.onStart = w.lose(time.Minute, time.Hour, pep.Completed)
 			w.dialErr = unauthorized(2)
@@ -151,6 +168,9 @@ func TestEndings(t *testing.T) {
 		{"an endpoint went silent", func(w *world, _ *Job) { w.served[1] = Served{Endpoint: "public-portal", Failed: "timeout"} }, "not-ready", 0},
 		{"an endpoint was silent before too", func(w *world, j *Job) {
 			w.served[1] = Served{Endpoint: "public-portal", Failed: "timeout"}
+			j.Verify.Endpoints[1].Previous = ""
+		}, "completed", 1},
+		{"a leaf nobody saw when the plan was made may be the previous one", func(_ *world, j *Job) {
 			j.Verify.Endpoints[1].Previous = ""
 		}, "completed", 1},
 		{"a cmdlet without the parameter", func(w *world, _ *Job) { w.syntax.Parameters = nil }, "not-ready", 0},
@@ -226,7 +246,7 @@ func TestEndings(t *testing.T) {
 					"result %s with findings %+v", out.Result, out.Findings)
 				check(t, out.Result == Environment || !(row.starts > 0) || out.Started, "a start that the outcome does not admit")
 				if row.ending == "login-refused" || row.ending == "cut-off" {
-					check(t, w.dials-logins <= 2, "%d logins after a refusal", w.dials)
+					check(t, w.dials-logins <= 2 && w.statuses <= 3, "%d logins and %d questions, some after a refusal", w.dials, w.statuses)
 				}
 			})
 		})

@@ -1,0 +1,420 @@
+// Package bmc hands a stamp its planned BMC credential, once, through the privileged endpoint.
+//
+// Run guards the stamp, journals, sends the one cmdlet at most once and judges the stamp's view of its BMCs afterwards.
+// What the cmdlet prints on success is documented nowhere, so no error is the only sign of it. A lost connection leaves
+// the outcome unknown: the cmdlet has no action to ask about, and a healthy stamp may be so with the old credential as
+// with the new one. Only a login to a node proves it; Deps.Probe is the place where one is plugged in.
+//
+// A journaled start is never repeated. Endings is the closed list of how it can come out.
+package bmc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/rotate/pep"
+	"github.com/certstamp/certstamp/validate"
+)
+
+// Endpoint is a login to the privileged endpoint; *pep.Session is one.
+type Endpoint interface {
+	Host() string
+	StampInformation(ctx context.Context) (pep.StampInformation, error)
+	CommandSyntax(ctx context.Context, cmdlet string) (pep.Syntax, error)
+	TestAzureStack(ctx context.Context, check plan.HealthCheck, secrets pep.Secrets, sink pep.Sink) (pep.HealthReport, error)
+	SetBMC(ctx context.Context, call plan.Call, secrets pep.Secrets, sink pep.Sink) (pep.Reply, error)
+	Close(ctx context.Context) error
+}
+
+var _ Endpoint = (*pep.Session)(nil)
+
+// Journal is this room's view of the plan's journal.
+type Journal interface {
+	// Append returns when the entry is on the disk. After an error, what it announces is not done.
+	Append(step, state string, facts map[string]string) error
+	Entries() []Entry // of this plan and room, oldest first
+}
+
+// Entry is one line of the journal.
+type Entry struct{ Run, Step, State string }
+
+// Proof is which credential a node takes.
+type Proof string
+
+// The proofs.
+const (
+	NoProof Proof = ""
+	New     Proof = "new" // every node takes the new credential
+	Old     Proof = "old" // no node takes it
+	Some    Proof = "some"
+)
+
+// Deps is the world. Tests replace all of it.
+type Deps struct {
+	Dial    func(ctx context.Context) (Endpoint, error) // logs in; its errors are those of pep.Dial
+	Probe   func(ctx context.Context) (Proof, error)    // tries the new credential on the nodes; nil: nobody can
+	Journal Journal
+	Now     func() time.Time
+	Limit   time.Duration // of the cmdlet; 2 h when zero
+	Events  func(Event)   // nil: dropped
+}
+
+// Event is progress for people. Record's text is foreign.
+type Event struct {
+	Time   time.Time
+	Text   string
+	Record *pep.Record
+}
+
+// Job is what the plan says about this room.
+type Job struct {
+	Stamp     plan.Stamp
+	Simulated bool
+	BMC       plan.BMCSection
+	Secrets   pep.Secrets
+}
+
+// Result is what an ending comes to.
+type Result string
+
+// The results. The command line gives each its exit code.
+const (
+	Success     Result = "success"
+	Failed      Result = "failed"
+	Partly      Result = "partly"  // some BMCs or the stamp have the new credential, others the old one
+	Unknown     Result = "unknown" // never send it again before you know
+	Refused     Result = "refused"
+	Environment Result = "environment" // nothing was changed
+)
+
+// Ending is one way in which it can come out.
+type Ending struct {
+	ID          string
+	Result      Result
+	Means, Next string
+}
+
+// Endings is the closed list.
+func Endings() []Ending {
+	const (
+		again = "run bmc again with the same plan"
+		look  = "try the new credential on one BMC: if it works, the change is done; if not, make a new plan"
+	)
+	return []Ending{
+		{"set", Success, "the cmdlet ended without an error, and the stamp sees its BMCs", "tell other tools that log in to the BMCs the new credential"},
+		{"proved", Success, "every node takes the new credential, and the stamp sees its BMCs", "tell other tools that log in to the BMCs the new credential"},
+		{"call-failed", Failed, "the cmdlet ended with the stamp's error", "fix the cause the stamp names, then make a new plan"},
+		{"proved-not", Failed, "the outcome was unknown, and no node takes the new credential", "make a new plan"},
+		{"mixed", Partly, "some nodes take the new credential, others don't", "set the others by the hardware's own tools, then plan with update: external"},
+		{"not-seen", Partly, "the cmdlet ended without an error, and the stamp does not see its BMCs", "compare the BMCs with the new credential; the stamp has it, some hardware may not"},
+		{"no-proof", Unknown, "the cmdlet was sent, its end was not seen, and nobody has tried the credential", look},
+		{"sent-before", Unknown, "the journal shows that the cmdlet was sent by an earlier run: it is not sent again", look},
+		{"wrong-stamp", Refused, "the stamp is not the planned one", "correct the target or the plan; nothing was sent by this run"},
+		{"bad-call", Refused, "the planned call is one that no document or this stamp describes", "make a new plan"},
+		{"unreachable", Environment, "the endpoint could not be reached, or could not be asked", again},
+		{"login-refused", Environment, "the endpoint refused the login", "check user and password first: a second wrong one may lock the account"},
+		{"no-secret", Environment, "a secret of the call cannot be had", "provide it under the reference the message names"},
+		{"no-journal", Environment, "the journal cannot be written, so nothing may be sent", again},
+		{"not-taken", Environment, "the cmdlet was not taken by the stamp", again},
+		{"cancelled", Environment, "we were told to leave before anything was sent", again},
+	}
+}
+
+func ending(id string) Ending {
+	for _, e := range Endings() {
+		if e.ID == id {
+			return e
+		}
+	}
+	panic("bmc: no ending is called " + id) // our own list and our own words
+}
+
+// Outcome is how it came out.
+type Outcome struct {
+	Result   Result             `json:"result"`
+	Ending   string             `json:"ending"`
+	Started  bool               `json:"started"` // the cmdlet may have reached the stamp, now or in an earlier run
+	Host     string             `json:"host,omitempty"`
+	Findings []validate.Finding `json:"findings"`
+	Errors   []pep.ErrorRecord  `json:"errors,omitempty"`
+	Proof    Proof              `json:"proof,omitempty"`
+	Health   *pep.HealthReport  `json:"health,omitempty"` // afterwards; nil when it was not or could not be checked
+	Cause    string             `json:"cause,omitempty"`
+	Next     string             `json:"next,omitempty"`
+	Took     time.Duration      `json:"took"`
+}
+
+// The journal's step and states of this room.
+const (
+	stepStart     = "start"
+	stepEnd       = "end"
+	stateStarting = "starting"
+	stateNotTaken = "not-taken" // the stamp certainly never got it
+)
+
+// Started reports whether a journal shows that the cmdlet may have been sent. Only the run that wrote a start can take it
+// back.
+func Started(entries []Entry) bool {
+	by, started := "", false
+	for _, e := range entries {
+		switch {
+		case e.Step != stepStart:
+		case e.State == stateNotTaken:
+			started = started && e.Run != by
+		case !started:
+			by, started = e.Run, true
+		}
+	}
+	return started
+}
+
+type change struct {
+	d   Deps
+	j   Job
+	out Outcome
+	err error
+	ep  Endpoint
+}
+
+// Run makes the change, unless it was sent before. The error is the cause of an outcome that is neither the stamp's nor
+// the plan's doing.
+func Run(ctx context.Context, d Deps, j Job) (Outcome, error) {
+	c := &change{d: d, j: j, out: Outcome{Findings: []validate.Finding{}, Started: Started(d.Journal.Entries())}}
+	begun := d.Now()
+	c.run(ctx)
+	if c.ep != nil {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+		_ = c.ep.Close(closing) // nothing hangs on it: an idle session expires by itself
+		cancel()
+	}
+	if c.out.Started {
+		c.note(stepEnd, string(c.out.Result), map[string]string{"ending": c.out.Ending})
+	}
+	c.out.Took = d.Now().Sub(begun)
+	return c.out, c.err
+}
+
+func (c *change) event(e Event) {
+	if c.d.Events != nil {
+		e.Time = c.d.Now()
+		c.d.Events(e)
+	}
+}
+
+func (c *change) note(step, state string, facts map[string]string) {
+	if err := c.d.Journal.Append(step, state, facts); err != nil {
+		c.event(Event{Text: "the journal could not be written: " + err.Error()})
+	}
+}
+
+func (c *change) end(id string, cause error) {
+	e := ending(id)
+	c.out.Ending, c.out.Result, c.out.Next, c.err = e.ID, e.Result, e.Next, cause
+	if cause != nil {
+		c.out.Cause = cause.Error()
+	}
+}
+
+func (c *change) endBefore(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+		c.end("cancelled", ctx.Err())
+	case pep.Unauthorized(err):
+		c.end("login-refused", err)
+	default:
+		c.end("unreachable", err)
+	}
+}
+
+func (c *change) run(ctx context.Context) {
+	if err := pep.CheckBMC(c.j.BMC.Call); err != nil {
+		c.fail("planned-call", "Planned Call", err.Error(), "a call that the documents describe", ending("bad-call").Next)
+		c.end("bad-call", nil)
+		return
+	}
+	if c.out.Started {
+		c.event(Event{Text: "the journal shows that the cmdlet was sent: it is not sent again"})
+		c.resolve(ctx, "sent-before", nil)
+		return
+	}
+	if err := pep.Resolvable(c.j.BMC.Call, c.j.Secrets); err != nil {
+		c.end("no-secret", err)
+		return
+	}
+	var err error
+	if c.ep, err = c.d.Dial(ctx); err != nil {
+		c.endBefore(ctx, err)
+		return
+	}
+	c.out.Host = c.ep.Host()
+	if !c.guard(ctx) || !c.syntax(ctx) {
+		return
+	}
+	c.send(ctx)
+}
+
+func (c *change) fail(id, name, found, wanted, hint string) {
+	c.out.Findings = append(c.out.Findings, validate.Finding{ID: id, Name: name, Result: validate.Fail, Found: found, Wanted: wanted, Hint: hint})
+}
+
+// guard holds the stamp against the plan.
+func (c *change) guard(ctx context.Context) bool {
+	info, err := c.ep.StampInformation(ctx)
+	if err != nil {
+		c.endBefore(ctx, fmt.Errorf("ask the stamp who it is: %w", err))
+		return false
+	}
+	for _, x := range pep.Guard(info, c.j.Stamp, c.j.Simulated) {
+		c.fail(x.ID, x.Name, x.Found, x.Wanted, x.Hint)
+	}
+	if len(c.out.Findings) > 0 {
+		c.end("wrong-stamp", nil)
+		return false
+	}
+	return true
+}
+
+// syntax asks whether this release has the cmdlet: Set-BmcCredential and Set-BmcPassword changed places at a build that no
+// document names.
+func (c *change) syntax(ctx context.Context) bool {
+	y, err := c.ep.CommandSyntax(ctx, c.j.BMC.Call.Cmdlet)
+	if err != nil {
+		c.endBefore(ctx, fmt.Errorf("ask for the syntax of %s: %w", c.j.BMC.Call.Cmdlet, err))
+		return false
+	}
+	if missing := y.Missing(c.j.BMC.Call); y.Known && len(missing) > 0 {
+		c.fail("cmdlet-syntax", "Cmdlet Syntax", fmt.Sprintf("%s does not take -%s", c.j.BMC.Call.Cmdlet, missing[0]),
+			"the planned parameters", "the stamp's release differs from the plan's version: correct it and plan again")
+		c.end("bad-call", nil)
+		return false
+	}
+	return true
+}
+
+func (c *change) record(r pep.Record) { c.event(Event{Record: &r}) }
+
+// send journals, then sends the one command that changes the stamp.
+func (c *change) send(ctx context.Context) {
+	if ctx.Err() != nil {
+		c.end("cancelled", ctx.Err())
+		return
+	}
+	if err := c.d.Journal.Append(stepStart, stateStarting, map[string]string{"cmdlet": c.j.BMC.Call.Cmdlet, "host": c.out.Host}); err != nil {
+		c.end("no-journal", err)
+		return
+	}
+	limit := c.d.Limit
+	if limit <= 0 {
+		limit = 2 * time.Hour
+	}
+	c.event(Event{Text: "hand the stamp its new BMC credential"})
+	watched, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	reply, err := c.ep.SetBMC(watched, c.j.BMC.Call, c.j.Secrets, c.record)
+	if pep.NotTaken(err) && len(reply.Records) == 0 {
+		c.note(stepStart, stateNotTaken, nil)
+		switch {
+		case ctx.Err() != nil:
+			c.end("cancelled", ctx.Err())
+		case pep.Unauthorized(err):
+			c.end("login-refused", err)
+		default:
+			c.end("not-taken", err)
+		}
+		return
+	}
+	c.out.Started = true
+	c.out.Errors = reply.Errors
+	var failed *pep.CommandError
+	switch {
+	case errors.As(err, &failed):
+		c.out.Errors = append(c.out.Errors, failed.Record)
+		c.resolve(ctx, "call-failed", nil)
+	case err != nil:
+		c.resolve(ctx, "no-proof", err)
+	case len(reply.Errors) > 0:
+		c.resolve(ctx, "call-failed", nil)
+	default:
+		c.resolve(ctx, "set", nil)
+	}
+}
+
+// resolve ends with what the call said, corrected by what the nodes and the stamp show.
+func (c *change) resolve(ctx context.Context, said string, cause error) {
+	if ctx.Err() != nil {
+		c.end(said, cause)
+		return
+	}
+	healthy, known := c.health(ctx)
+	if c.d.Probe != nil {
+		proof, err := c.d.Probe(ctx)
+		if err != nil {
+			c.event(Event{Text: "the nodes could not be asked: " + err.Error()})
+			proof = NoProof
+		}
+		c.out.Proof = proof
+	}
+	seen := healthy || !known
+	switch {
+	case c.out.Proof == Some:
+		c.end("mixed", nil)
+	case c.out.Proof == New && seen:
+		c.end("proved", nil)
+	case c.out.Proof == New, said == "set" && !seen:
+		c.end("not-seen", nil)
+	case c.out.Proof == Old && said != "call-failed":
+		c.end("proved-not", nil)
+	default:
+		c.end(said, cause)
+	}
+}
+
+// health asks how the stamp sees its BMCs, on a new login if the old one is gone or was lost.
+func (c *change) health(ctx context.Context) (healthy, known bool) {
+	if c.j.BMC.Health == nil {
+		return false, false
+	}
+	for fresh := c.ep == nil; ; fresh = true {
+		if fresh {
+			if c.ep != nil {
+				_ = c.ep.Close(ctx) // it was lost
+				c.ep = nil
+			}
+			ep, err := c.d.Dial(ctx)
+			if err != nil {
+				c.event(Event{Text: "the stamp's health could not be checked: " + err.Error()})
+				return false, false
+			}
+			c.ep, c.out.Host = ep, ep.Host()
+			if c.out.Started && !c.sameStamp(ctx) {
+				return false, false
+			}
+		}
+		h, err := c.ep.TestAzureStack(ctx, *c.j.BMC.Health, c.j.Secrets, c.record)
+		if err == nil {
+			c.out.Health = &h
+			return h.Healthy && (!c.j.BMC.Health.WarningsBlock || len(h.Bad(true)) == 0), h.Known
+		}
+		c.event(Event{Text: "the stamp's health could not be checked: " + err.Error()})
+		if fresh || pep.Unauthorized(err) {
+			return false, false
+		}
+	}
+}
+
+// sameStamp keeps another stamp's health out of this one's outcome.
+func (c *change) sameStamp(ctx context.Context) bool {
+	info, err := c.ep.StampInformation(ctx)
+	if err != nil {
+		c.event(Event{Text: "the stamp could not say who it is: " + err.Error()})
+		return false
+	}
+	mismatches := pep.Guard(info, c.j.Stamp, c.j.Simulated)
+	for _, x := range mismatches {
+		c.fail(x.ID, x.Name, x.Found, x.Wanted, x.Hint)
+	}
+	return len(mismatches) == 0
+}

@@ -54,3 +54,20 @@ func TestCertChain(t *testing.T) {
 		})
 	}
 }
+
+func TestPathLength(t *testing.T) {
+	for _, row := range []struct {
+		claim string
+		most  int
+		want  Result
+	}{{"one CA below, none allowed", 0, Fail}, {"one CA below, one allowed", 1, OK}} {
+		t.Run(row.claim, func(t *testing.T) {
+			template := *cas().root.cert
+			template.MaxPathLen, template.MaxPathLenZero = row.most, row.most == 0
+			root := issue(&template, &template, cas().root.key.Public(), cas().root.key)
+			s := subject(t, "2301", "ACSBlob", nil)
+			s.take([]*x509.Certificate{s.Leaf, cas().issuing.cert, root}, s.Leaf)
+			check(t, certChain.Check(s), row.want)
+		})
+	}
+}

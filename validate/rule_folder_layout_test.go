@@ -82,6 +82,9 @@ func TestFolderLayout(t *testing.T) {
 		{"ADFS one level too deep", policies.ADFS, "2301", nil, move("", "ADFS/"), Fail, 1, "move them up"},
 		{"two folders of one endpoint", policies.AAD, "2301", nil, add("acsblob/ACSBlob.pfx"), Fail, 1, "keep one"},
 		{"a bundle in no folder", policies.AAD, "2301", nil, add("stray.pfx"), Fail, 1, "its endpoint's folder"},
+		{"another file in no folder", policies.AAD, "2301", nil, add("notes.txt"), Warning, 1, "not staged"},
+		{"extension host before 1811, uninvited", policies.AAD, "1809", nil, add("Public Extension Host/x.pfx"), Fail, 1, "optional-endpoints"},
+		{"extension host before 1811, asked for", policies.AAD, "1809", []string{"extension-host"}, none, OK, 1, ""},
 		{"a hostile name", policies.AAD, "2301", nil, add("a\n::error::/"), Fail, 1, "elsewhere"},
 	} {
 		t.Run(row.claim, func(t *testing.T) {

@@ -38,3 +38,26 @@ func TestKeyUsage(t *testing.T) {
 		})
 	}
 }
+
+func TestClientAuthenticationIsTriState(t *testing.T) {
+	for _, row := range []struct {
+		mode, release string
+		want          Result
+	}{
+		{"auto", "2301", Fail},
+		{"auto", "2501", Warning},
+		{"require", "2501", Fail},
+		{"ignore", "2301", OK},
+		{"ignore", "2501", OK},
+	} {
+		t.Run(row.mode+" "+row.release, func(t *testing.T) {
+			s := subject(t, row.release, "ACSBlob", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
+			p, err := s.run.Policy.WithOverlay([]byte("tighten:\n  key-usage: {client-auth: "+row.mode+"}\n"), "policy.yaml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.run.Policy = p
+			check(t, keyUsage.Check(s), row.want)
+		})
+	}
+}

@@ -2,6 +2,7 @@ package validate
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/certstamp/certstamp/policies"
@@ -115,5 +116,21 @@ func TestBundleInNoFolder(t *testing.T) {
 	}
 	if got := said(out.Report); got["set: folder-layout"] != Fail || got[": dns-names"] != Skipped {
 		t.Errorf("%v", got)
+	}
+}
+
+func TestQuote(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\r\n::error::b":        `"a\r\n::error::b"`,
+		"\x1b[2J":                `"\x1b[2J"`,
+		"\u202Egpj.exe":          `"\u202egpj.exe"`,
+		strings.Repeat("ä", 201): `"` + strings.Repeat("ä", 200) + `…"`,
+	} {
+		if got := quote(in); got != want {
+			t.Errorf("quote(%q) = %s, want %s", in, got, want)
+		}
+	}
+	if got := quoteList(strings.Split(strings.Repeat("a", 12), "")); !strings.HasSuffix(got, `"a", and 2 more`) {
+		t.Errorf("twelve names: %s", got)
 	}
 }

@@ -569,3 +569,24 @@ func FuzzMessage(f *testing.F) {
 		}
 	})
 }
+
+func TestSecretsAreFoundWhereverTheyAre(t *testing.T) {
+	s := clixml.NewSecureString("x")
+	for name, v := range map[string]any{
+		"itself": s, "credential": clixml.Credential{}, "list": []any{1, s}, "object": clixml.Object{Value: s},
+		"adapted":  &clixml.Object{Adapted: []clixml.Property{{Name: "a", Value: s}}},
+		"extended": &clixml.Object{Extended: []clixml.Property{{Name: "a", Value: []any{s}}}},
+		"key":      &clixml.Object{Dict: []clixml.Entry{{Key: s}}},
+		"value":    &clixml.Object{Dict: []clixml.Entry{{Key: "k", Value: s}}},
+		"items":    &clixml.Object{List: []any{&clixml.Object{Value: s}}},
+	} {
+		if !(Command{Params: []Param{{"A", v}}}).holdsSecret() {
+			t.Errorf("%s: not found", name)
+		}
+	}
+	for name, v := range map[string]any{"nil": nil, "text": "x", "nil object": (*clixml.Object)(nil), "list": []any{1}, "object": clixml.Object{Value: 1}} {
+		if (Command{Params: []Param{{"A", v}}}).holdsSecret() {
+			t.Errorf("%s: found", name)
+		}
+	}
+}

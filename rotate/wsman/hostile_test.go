@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -372,4 +373,19 @@ func TestWinRMClientOverTransport(t *testing.T) {
 		}
 		_ = tr.Close()
 	})
+}
+
+// RFC 5929 section 4.1: the hash of the certificate's signature, but at least SHA-256.
+func TestChannelBindingHashes(t *testing.T) {
+	raw := []byte("certificate")
+	s256, s384, s512 := sha256.Sum256(raw), sha512.Sum384(raw), sha512.Sum512(raw)
+	for alg, want := range map[x509.SignatureAlgorithm][]byte{
+		x509.MD5WithRSA: s256[:], x509.SHA1WithRSA: s256[:], x509.SHA256WithRSA: s256[:], x509.ECDSAWithSHA256: s256[:],
+		x509.SHA384WithRSA: s384[:], x509.SHA384WithRSAPSS: s384[:], x509.ECDSAWithSHA512: s512[:], x509.SHA512WithRSA: s512[:],
+	} {
+		got := channelBinding(&x509.Certificate{Raw: raw, SignatureAlgorithm: alg})
+		if string(got) != "tls-server-end-point:"+string(want) {
+			t.Errorf("%v: got %x", alg, got)
+		}
+	}
 }

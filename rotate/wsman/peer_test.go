@@ -36,6 +36,7 @@ const (
 	clear200 // the answer comes in clear
 	silence  // no answer, and nothing is processed
 	away     // the fault of a shell that was disconnected
+	faulty   // the fault in peer.code
 )
 
 const (
@@ -55,7 +56,8 @@ type peer struct {
 	// serve runs the pipeline; it is called in a goroutine of its own.
 	serve func(*peer, psrp.PipelineRequested)
 	pool  psrp.ServerConfig
-	slow  bool // the client reads one byte at a time
+	code  uint32 // of faulty
+	slow  bool   // the client reads one byte at a time
 
 	mu       sync.Mutex
 	core     *psrp.ServerCore
@@ -234,7 +236,10 @@ func (p *peer) request(nc net.Conn, sec *security, plain []byte) bool {
 		return true
 	}
 	answer, status := faultXML(id, fmt.Sprint(FaultDisconnected), "no"), 500
-	if what != away {
+	if what == faulty {
+		answer = faultXML(id, fmt.Sprint(p.code), "no")
+	}
+	if what != away && what != faulty {
 		answer, status = p.operation(op, act, id, timeout, root.child(nsSOAP, "Body"))
 	}
 	switch what {

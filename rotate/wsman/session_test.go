@@ -651,3 +651,105 @@ func TestOverTCP(t *testing.T) {
 		t.Errorf("%d dials", s.Dials())
 	}
 }
+
+// Only a fault that says for certain that the command was not taken ends as that fault. All others leave a changing
+// command's outcome open; a reading one may fail plainly.
+func TestFaultsOfTheCommand(t *testing.T) {
+	rows := []struct {
+		name    string
+		code    uint32
+		once    bool
+		unknown bool
+	}{
+		{"access denied", FaultAccessDenied, true, false},
+		{"unknown shell", FaultUnknownShell, true, false},
+		{"unknown configuration", FaultConfiguration, true, false},
+		{"quota", 2150859240, true, false},
+		{"plug-in", FaultPowerShellPlugin, true, true},
+		{"timed out", FaultTimedOut, true, true},
+		{"exists already", FaultCommandExists, true, true},
+		{"terminated", FaultTerminated, true, true},
+		{"aborted", FaultAborted, true, true},
+		{"unheard of", 4711, true, true},
+		{"no code", 0, true, true},
+		{"plug-in, reading", FaultPowerShellPlugin, false, false},
+		{"timed out, reading", FaultTimedOut, false, true},
+		{"unheard of, reading", 4711, false, false},
+	}
+	for _, r := range rows {
+		t.Run(r.name, func(t *testing.T) {
+			world(t, func(t *testing.T, p *peer) {
+				p.code = r.code
+				p.goes = func(op string, _ int) action {
+					if op == "Command" {
+						return faulty
+					}
+					return fine
+				}
+				s := mustDial(t, p)
+				_, err := s.Invoke(t.Context(), readOnly, Options{AtMostOnce: r.once}).Result()
+				var f *Fault
+				if !errors.As(err, &f) || f.Code != r.code || errors.Is(err, psrp.ErrOutcomeUnknown) != r.unknown {
+					t.Errorf("got %v, want unknown: %v", err, r.unknown)
+				}
+				if n := p.operations("Command"); n != 1 {
+					t.Errorf("%d Commands", n)
+				}
+				if !r.unknown { // the session goes on
+					p.goes, p.serve = nil, countTo(1)
+					if err := errOf(s.Invoke(t.Context(), readOnly, Options{}).Result()); err != nil {
+						t.Errorf("next: %v", err)
+					}
+				}
+				_ = s.Close(t.Context())
+			})
+		})
+	}
+}
+
+func TestFaultsOfReceive(t *testing.T) {
+	for _, code := range []uint32{FaultUnknownShell, FaultTerminated, FaultAborted, FaultAccessDenied} {
+		world(t, func(t *testing.T, p *peer) {
+			p.code = code
+			p.serve = func(p *peer, r psrp.PipelineRequested) {}
+			p.goes = func(op string, n int) action {
+				if op == "Receive" && n == 2 {
+					return faulty
+				}
+				return fine
+			}
+			s := mustDial(t, p)
+			_, err := s.Invoke(t.Context(), readOnly, Options{}).Result()
+			if !errors.Is(err, psrp.ErrOutcomeUnknown) || faultCode(err) != code {
+				t.Errorf("%d: got %v", code, err)
+			}
+			_ = s.Close(t.Context())
+		})
+	}
+}
+
+// A host that takes the login and then wants another for each request is no use, and no reason to go on trying.
+func TestLoginThatDoesNotHold(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.goes = func(string, int) action { return status401 }
+		_, err := Dial(t.Context(), p.config())
+		if !errors.Is(err, ErrUnauthorized) {
+			t.Errorf("got %v", err)
+		}
+		if p.conns != 2 {
+			t.Errorf("%d connections, want the first and one more", p.conns)
+		}
+	})
+}
+
+func TestHintsAreGiven(t *testing.T) {
+	for _, err := range []error{
+		ErrUnauthorized, ErrUnsealed, ErrNoNTLM, ErrCertificate, &Fault{Code: FaultAccessDenied}, &Fault{Code: FaultConfiguration},
+		&Fault{Code: 2150859173}, &ConnectError{Err: errors.New("x")}, &ConnectError{Err: ErrNoNTLM}, &psrp.OutcomeUnknownError{},
+	} {
+		var h interface{ Hint() string }
+		if !errors.As(err, &h) || h.Hint() == "" || strings.Contains(h.Hint(), "\n") {
+			t.Errorf("%v has no hint of one line", err)
+		}
+	}
+}

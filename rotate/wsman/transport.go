@@ -88,6 +88,9 @@ func (t *Transport) exchange(ctx context.Context, envelope []byte, once bool) (r
 
 func (t *Transport) post(ctx context.Context, envelope []byte) (*answer, bool, error) {
 	body, kind := envelope, soapType
+	if t.seal == nil && !t.cfg.TLS {
+		panic("wsman: a body without a seal on HTTP") // our own invariant: login never leaves it so
+	}
 	if t.seal != nil {
 		sealed, err := sealBody(t.seal, envelope)
 		if err != nil {

@@ -337,3 +337,86 @@ func FuzzCLIXML(f *testing.F) {
 		}
 	})
 }
+
+func TestAccessors(t *testing.T) {
+	o := &Object{
+		Extended:  []Property{{"Number", int64(5)}, {"Kind", NewEnum("E", "Two", 2)}, {"Flag", true}, {"Wrapped", &Object{Value: true}}, {"Inner", &Object{}}},
+		Container: Dictionary, Dict: []Entry{{int32(1), "no"}, {"Key", "yes"}},
+	}
+	if n, ok := o.Int("number"); !ok || n != 5 {
+		t.Errorf("number: %v %v", n, ok)
+	}
+	if n, ok := o.Int("kind"); !ok || n != 2 {
+		t.Errorf("kind: %v %v", n, ok)
+	}
+	if _, ok := o.Int("flag"); ok {
+		t.Error("a flag is no number")
+	}
+	for _, name := range []string{"flag", "wrapped"} {
+		if b, ok := o.Bool(name); !ok || !b {
+			t.Errorf("%s: %v %v", name, b, ok)
+		}
+	}
+	if v, ok := o.Lookup("kEY"); !ok || v != "yes" {
+		t.Errorf("key: %v %v", v, ok)
+	}
+	if o.Object("inner") == nil || o.Object("number") != nil {
+		t.Error("object")
+	}
+	var none *Object
+	if _, ok := none.Get("x"); ok || none.Object("x") != nil || none.Is("x") || none.Text("x") != "" || Text(none) != "" {
+		t.Error("a nil object has something")
+	}
+	if _, ok := none.Lookup("x"); ok {
+		t.Error("a nil object has an entry")
+	}
+	if _, ok := Int(uint64(1 << 63)); ok {
+		t.Error("2^63 does not fit")
+	}
+	for _, v := range []any{uint8(1), uint16(1), uint32(1), uint64(1), int8(1), int16(1), int32(1), int64(1), 1} {
+		if n, ok := Int(v); !ok || n != 1 {
+			t.Errorf("%T: %v %v", v, n, ok)
+		}
+	}
+}
+
+func TestText(t *testing.T) {
+	for want, v := range map[string]any{
+		"":                     nil,
+		"a":                    "a",
+		"True":                 true,
+		"A":                    Char('A'),
+		"1.5":                  1.5,
+		"0.5":                  float32(0.5),
+		"2 bytes":              []byte{1, 2},
+		"7":                    int32(7),
+		"shown":                &Object{ToString: "shown", Value: 1},
+		"1, 2":                 &Object{List: []any{1, 2}},
+		"k=v; 1=w":             &Object{Dict: []Entry{{"k", "v"}, {1, "w"}}},
+		"A=1; B=x":             &Object{Adapted: []Property{{"A", 1}}, Extended: []Property{{"B", "x"}}},
+		"1m0s":                 time.Minute,
+		"2026-01-02T03:04:05Z": time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		"[redacted]":           NewSecureString("x"),
+		`"u":[redacted]`:       Credential{User: "u"},
+		"5.1":                  Version("5.1"),
+	} {
+		if got := Text(v); got != want {
+			t.Errorf("%#v: got %q, want %q", v, got, want)
+		}
+	}
+}
+
+func TestGUID(t *testing.T) {
+	g, err := NewGUID(strings.NewReader(strings.Repeat("\xff", 16)))
+	if err != nil || g.String() != "FFFFFFFF-FFFF-4FFF-BFFF-FFFFFFFFFFFF" || g.IsZero() {
+		t.Errorf("got %v, %v", g, err)
+	}
+	if _, err := NewGUID(strings.NewReader("short")); err == nil {
+		t.Error("short randomness was taken")
+	}
+	for _, s := range []string{"", "FFFFFFFF-FFFF-4FFF-BFFF-FFFFFFFFFFF", "FFFFFFFFFFFFF-4FFF-BFFF-FFFFFFFFFFFFFF", "GFFFFFFF-FFFF-4FFF-BFFF-FFFFFFFFFFFF"} {
+		if _, err := ParseGUID(s); err == nil {
+			t.Errorf("%q was read", s)
+		}
+	}
+}

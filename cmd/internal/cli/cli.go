@@ -1,0 +1,275 @@
+// Package cli is the command line: one file per subcommand, and the only place where rooms are composed.
+//
+// A command fills a report.Document and returns an error or nil. Main renders the document in every format that was
+// asked for, prints the one error and its hint, and returns the exit code. Results go to stdout, progress and hints to
+// stderr, everything through the guard of package ci.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/certstamp/certstamp/cmd/internal/ci"
+	"github.com/certstamp/certstamp/cmd/internal/report"
+	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/internal/stamp"
+)
+
+// Env is everything a run takes from outside.
+type Env struct {
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	Getenv func(string) string
+	Now    func() time.Time
+	// Dir is the working directory: relative paths of the command line begin there. Empty is the process's own.
+	Dir string
+	// Version is what the binary calls itself: it is part of every plan.
+	Version string
+}
+
+// app is one run.
+type app struct {
+	env      Env
+	redactor *ci.Redactor
+	emitter  *ci.Emitter
+	out      *ci.Guard // results in text
+	err      *ci.Guard // progress, errors, hints
+
+	formats []string
+	stamps  []string
+	allowed []string
+
+	repo *stamp.Repository
+	doc  *report.Document
+}
+
+// Main runs one command and returns its exit code.
+func Main(ctx context.Context, args []string, env Env) (code int) {
+	a := newApp(env)
+	defer func() {
+		if p := recover(); p != nil {
+			a.progress("certstamp: bug: %v", p)
+			for l := range strings.Lines(string(debug.Stack())) {
+				a.progress("  %s", strings.TrimRight(l, "\n"))
+			}
+			a.hint("please report this with the lines above; nothing after this point was done")
+			code = exitBug
+		}
+		_ = a.out.Flush()
+		_ = a.err.Flush()
+		if a.repo != nil {
+			_ = a.repo.Close()
+		}
+	}()
+
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(env.Stdin)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	err := root.ExecuteContext(ctx)
+	return a.finish(ctx, err)
+}
+
+func newApp(env Env) *app {
+	r := &ci.Redactor{}
+	a := &app{
+		env: env, redactor: r,
+		out: ci.NewGuard(env.Stdout, r), err: ci.NewGuard(env.Stderr, r),
+		doc: &report.Document{SchemaVersion: report.SchemaVersion, Tool: env.Version},
+	}
+	a.emitter = &ci.Emitter{Platform: ci.Detect(env.Getenv), Getenv: env.Getenv, W: env.Stdout}
+	return a
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "certstamp",
+		Short:         "External certificates of Azure Stack Hub stamps, from request to rotation",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       a.env.Version,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			a.doc.Command = strings.TrimPrefix(cmd.CommandPath(), "certstamp ")
+			return a.checkFormats()
+		},
+	}
+	flags := root.PersistentFlags()
+	flags.StringArrayVar(&a.formats, "format", []string{"text"}, "how to say it: text, json or html, each also as FORMAT=FILE; repeatable")
+	flags.StringArrayVar(&a.allowed, "allow-path", nil, "a path outside the repository that may be opened; repeatable")
+	root.SetVersionTemplate("certstamp {{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("run "+cmd.CommandPath()+" --help", "%w", err)
+	})
+	root.AddCommand(a.validateCommand(), a.targetCommand(), a.versionCommand())
+	return root
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "print the version", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fmt.Fprintf(cmd.OutOrStdout(), "certstamp %s\n", a.env.Version)
+			a.formats = nil
+			return nil
+		},
+	}
+}
+
+// stampFlag adds --stamp to a reading command.
+func (a *app) stampFlag(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&a.stamps, "stamp", nil, "a stamp file or its directory; repeatable (default: every stamps/*/stamp.yaml)")
+}
+
+// noArgs refuses arguments that no command takes, instead of ignoring a forgotten dash.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("run "+cmd.CommandPath()+" --help", "%s takes no arguments, got %q", cmd.CommandPath(), args)
+	}
+	return nil
+}
+
+func (a *app) checkFormats() error {
+	toStdout := 0
+	for _, f := range a.formats {
+		name, file, ok := strings.Cut(f, "=")
+		if !slices.Contains(report.Formats, name) || ok && file == "" {
+			return usagef("use --format "+strings.Join(report.Formats, "|")+"[=FILE]", "format %q is not one of %v", f, report.Formats)
+		}
+		if !ok {
+			toStdout++
+		}
+	}
+	if toStdout > 1 {
+		return usagef("give all but one of them a file: --format json=report.json", "%d formats want the standard output", toStdout)
+	}
+	return nil
+}
+
+// finish renders the document and the error, and returns the exit code.
+func (a *app) finish(ctx context.Context, err error) int {
+	code := exitDone
+	if err != nil {
+		f := classify(ctx, err)
+		code = f.code
+		a.doc.Error = &report.Error{Code: f.code, Reason: f.reason, Message: a.redactor.Redact(f.Error()), Hint: f.hint}
+	}
+	for _, f := range a.formats {
+		if werr := a.render(f); werr != nil {
+			a.progress("certstamp: error: write %s: %v", f, werr)
+			if code == exitDone {
+				code = exitUsage
+			}
+		}
+	}
+	if e := a.doc.Error; e != nil {
+		_ = a.out.Flush()
+		for i, l := range strings.Split(strings.TrimRight(e.Message, "\n"), "\n") {
+			if i == 0 {
+				a.progress("certstamp: error: %s", l)
+				continue
+			}
+			a.progress("  %s", l)
+		}
+		if e.Hint != "" {
+			a.hint(e.Hint)
+		}
+	}
+	return code
+}
+
+func (a *app) render(format string) error {
+	name, file, toFile := strings.Cut(format, "=")
+	if !toFile {
+		if name == "text" {
+			return report.Text(a.out, a.doc)
+		}
+		_ = a.out.Flush()
+		w := &ci.Redacting{W: a.env.Stdout, Redact: a.redactor}
+		if err := report.Write(w, name, a.doc); err != nil {
+			return err
+		}
+		return w.Close()
+	}
+	var b strings.Builder
+	w := &ci.Redacting{W: &b, Redact: a.redactor}
+	if err := report.Write(w, name, a.doc); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return writeFile(a.path(file), []byte(b.String()), 0o644)
+}
+
+// progress writes one line to stderr.
+func (a *app) progress(format string, args ...any) { fmt.Fprintf(a.err, format+"\n", args...) }
+
+func (a *app) hint(text string) { a.progress("certstamp: hint: %s", text) }
+
+// secret resolves a reference once it is needed, and sees to it that the value is masked before its first use.
+func (a *app) secret(r secret.Ref, field string) (secret.Value, error) {
+	if r.IsZero() {
+		return secret.Value{}, configuration(fmt.Errorf("%s is not set in the stamp file", field), fmt.Sprintf("add %s: env:%s_… to stamp.yaml", field, r.Role()))
+	}
+	v, err := r.Resolve(secret.Source{Getenv: a.env.Getenv, ReadFile: readSecretFile})
+	if err != nil {
+		hint := "set the variable in the environment of this step"
+		if _, ok := r.Path(); ok {
+			hint = "write the secret into that file, readable for this user only"
+		}
+		return secret.Value{}, configuration(fmt.Errorf("%s: %w", field, err), hint)
+	}
+	a.redactor.Add(v)
+	a.emitter.Mask(v)
+	return v, nil
+}
+
+// maxSecret bounds a secret file: an age identity or a password, never more.
+const maxSecret = 64 << 10
+
+func readSecretFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err == nil && len(b) > maxSecret {
+		err = fmt.Errorf("more than %d bytes: this is not a secret", maxSecret)
+	}
+	return b, err
+}
+
+// writeFile replaces a file as a whole: a killed run leaves the old one or the new one.
+func writeFile(path string, b []byte, mode os.FileMode) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".certstamp-*")
+	if err != nil {
+		return err
+	}
+	name := f.Name()
+	_, werr := f.Write(b)
+	err = errors.Join(werr, f.Chmod(mode), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(name, path)
+	}
+	if err != nil {
+		_ = os.Remove(name)
+	}
+	return err
+}

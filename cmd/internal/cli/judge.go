@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/certstamp/certstamp/internal/live"
+	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/internal/stamp"
+	"github.com/certstamp/certstamp/pfx"
+	"github.com/certstamp/certstamp/policies"
+	"github.com/certstamp/certstamp/validate"
+)
+
+// judgement is a stamp's set, judged, with everything a plan needs of it.
+type judgement struct {
+	tree     *tree
+	outcome  validate.Outcome
+	observed []plan.Observed
+	password secret.Value
+}
+
+// judging says how to judge.
+type judging struct {
+	asOf       time.Time
+	noPassword bool
+	offline    bool
+	observed   []plan.Observed // what was observed before; nil: look now, unless offline
+}
+
+// judge runs every rule over a stamp's set.
+func (a *app) judge(ctx context.Context, j *job, how judging) (*judgement, error) {
+	s := j.stamp
+	out := &judgement{observed: how.observed}
+	var identity secret.Value
+	var err error
+	if !how.noPassword {
+		if out.password, err = a.secret(s.PFXPassword, "pfx-password"); err != nil {
+			return nil, err
+		}
+		if !s.AgeIdentity.IsZero() {
+			if identity, err = a.secret(s.AgeIdentity, "age-identity"); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if out.tree, err = a.readTree(s, identity); err != nil {
+		return nil, err
+	}
+	if out.observed == nil && !how.offline && !how.noPassword {
+		if out.observed, err = a.observe(ctx, j); err != nil {
+			return nil, err
+		}
+	}
+	installed, err := a.installed(j, out.observed)
+	if err != nil {
+		return nil, err
+	}
+	in := validate.Input{
+		Stamp: s.Name, Simulated: s.Simulated, Domain: s.Domain(), Version: s.Version, Identity: s.Identity,
+		Optional: s.OptionalEndpoints, Policy: j.policy, AsOf: how.asOf, Files: out.tree.files, Listing: out.tree.listing,
+		NoPassword: how.noPassword, Installed: installed,
+	}
+	if !how.noPassword {
+		in.Password = out.password.Reveal()
+	}
+	out.outcome = validate.Run(ctx, in)
+	return out, ctx.Err()
+}
+
+// observe asks every endpoint of the stamp what it serves. An endpoint that cannot be reached is an observation too.
+func (a *app) observe(ctx context.Context, j *job) ([]plan.Observed, error) {
+	targets := targetsOf(j)
+	a.progress("reading what %d endpoints of %s serve", len(targets), j.stamp.Name)
+	looker := observer(j.stamp.Simulated)
+	looker.Samples = 1 // the plan needs to know what is there, not whether all front ends agree
+	out := make([]plan.Observed, 0, len(targets))
+	for _, seen := range looker.Observe(ctx, targets) {
+		s := seen.Leaf()
+		o := plan.Observed{Endpoint: seen.Target.Endpoint, Host: seen.Target.Host, Error: string(s.Class), Chain: []string{}}
+		if s.Err == nil {
+			o.LeafSHA256 = s.LeafSHA256
+			o.NotAfter = s.Chain[0].NotAfter.UTC().Format(time.RFC3339)
+			o.Issuer = s.Chain[0].Issuer.String()
+			for _, c := range s.Chain {
+				o.Chain = append(o.Chain, base64.StdEncoding.EncodeToString(c.Raw))
+			}
+		}
+		out = append(out, o)
+	}
+	return out, ctx.Err()
+}
+
+// observer looks at endpoints with the system's network. A real stamp never lives on this machine, and a simulated one
+// nowhere else.
+func observer(simulated bool) live.Observer {
+	dialer := &net.Dialer{}
+	o := live.Observer{Dial: dialer.DialContext, Peers: live.NoLoopback}
+	if simulated {
+		o.Peers = live.OnlyLoopback
+	}
+	return o
+}
+
+func targetsOf(j *job) []live.Target {
+	s := j.stamp
+	var out []live.Target
+	for _, e := range j.policy.Endpoints(s.Version, s.Identity, s.OptionalEndpoints) {
+		host := e.ProbeHost(s.Domain())
+		out = append(out, live.Target{Endpoint: e.ID, Host: host, Port: s.Port, Addresses: s.Addresses(host, s.Port)})
+	}
+	return out
+}
+
+// installed turns what was observed, asserted or filed into what the transition rule judges by.
+func (a *app) installed(j *job, observed []plan.Observed) ([]validate.Installed, error) {
+	switch ca := j.stamp.InstalledCA; ca.Mode {
+	case stamp.ModeSelfSigned, stamp.ModeEnterprise, stamp.ModePublic:
+		return []validate.Installed{{Class: policies.Class(ca.Mode)}}, nil
+	case stamp.ModeFile:
+		repo, err := a.repository()
+		if err != nil {
+			return nil, err
+		}
+		b, err := repo.ReadFile(ca.File, maxFile)
+		if err != nil {
+			return nil, configuration(fmt.Errorf("stamp %s: installed-ca: %w", j.stamp.Name, err), "")
+		}
+		chain, err := pfx.ParseCertificates(b)
+		if err != nil {
+			return nil, configuration(fmt.Errorf("stamp %s: installed-ca: %w", j.stamp.Name, err), "the file holds the installed certificate and its chain as PEM, DER or P7B")
+		}
+		return []validate.Installed{{Chain: chain}}, nil
+	}
+	var out []validate.Installed
+	for _, o := range observed {
+		in := validate.Installed{Endpoint: o.Endpoint, Error: o.Error}
+		for _, text := range o.Chain {
+			der, err := base64.StdEncoding.DecodeString(text)
+			if err != nil {
+				return nil, errors.New("the plan's observations hold a certificate that is not base64")
+			}
+			c, err := x509.ParseCertificate(der)
+			if err != nil {
+				return nil, fmt.Errorf("the plan's observations hold a certificate that cannot be read: %w", err)
+			}
+			in.Chain = append(in.Chain, c)
+		}
+		out = append(out, in)
+	}
+	return out, nil
+}

@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/certstamp/certstamp/cmd/internal/ci"
+	"github.com/certstamp/certstamp/internal/stamp"
+	"github.com/certstamp/certstamp/policies"
+)
+
+// maxPolicy bounds a stamp's policy.yaml.
+const maxPolicy = 256 << 10
+
+// job is one stamp with the policy that holds for it.
+type job struct {
+	stamp  *stamp.Stamp
+	policy *policies.Policy
+}
+
+// path resolves a path of the command line against the working directory.
+func (a *app) path(p string) string {
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(a.env.Dir, p)
+}
+
+// repository opens the checkout: the nearest folder above the working directory that has stamps or is a Git work tree.
+func (a *app) repository() (*stamp.Repository, error) {
+	if a.repo != nil {
+		return a.repo, nil
+	}
+	dir, err := filepath.Abs(a.env.Dir)
+	if err != nil {
+		return nil, err
+	}
+	root := dir
+	for d := dir; ; d = filepath.Dir(d) {
+		if exists(filepath.Join(d, "stamps")) || exists(filepath.Join(d, ".git")) {
+			root = d
+			break
+		}
+		if filepath.Dir(d) == d {
+			break
+		}
+	}
+	allow := make([]string, len(a.allowed))
+	for i, p := range a.allowed {
+		allow[i] = a.path(p)
+	}
+	r, err := stamp.OpenRepository(root, allow)
+	if err != nil {
+		return nil, configuration(err, "")
+	}
+	a.repo = r
+	return r, nil
+}
+
+func exists(p string) bool {
+	_, err := os.Stat(p)
+	return err == nil
+}
+
+// jobs loads the named stamps, or all, with their policies.
+func (a *app) jobs() ([]*job, error) {
+	names := make([]string, len(a.stamps))
+	for i, n := range a.stamps {
+		names[i] = a.path(n)
+	}
+	return a.load(names)
+}
+
+// oneJob loads exactly one stamp.
+func (a *app) oneJob() (*job, error) {
+	jobs, err := a.jobs()
+	if err != nil {
+		return nil, err
+	}
+	if len(jobs) != 1 {
+		return nil, usagef("name one with --stamp stamps/NAME", "this command takes one stamp, found %d", len(jobs))
+	}
+	return jobs[0], nil
+}
+
+func (a *app) load(names []string) ([]*job, error) {
+	repo, err := a.repository()
+	if err != nil {
+		return nil, err
+	}
+	base, err := policies.Default()
+	if err != nil {
+		return nil, fmt.Errorf("embedded policies: %w", err)
+	}
+	stamps, err := stamp.LoadAll(repo, names, stamp.Options{AllowPaths: a.absoluteAllowed(), OptionalEndpoints: base.Optionals()})
+	if err != nil {
+		hint := ""
+		if errors.Is(err, os.ErrNotExist) {
+			hint = "name a stamp file, or a folder with stamp.yaml, with --stamp"
+		}
+		return nil, configuration(err, hint)
+	}
+	var jobs []*job
+	for _, s := range stamps {
+		j := &job{stamp: s, policy: base}
+		if s.Policy != "" {
+			b, err := repo.ReadFile(s.Policy, maxPolicy)
+			if err != nil {
+				return nil, configuration(fmt.Errorf("stamp %s: policy: %w", s.Name, err), "")
+			}
+			if j.policy, err = base.WithOverlay(b, s.Policy); err != nil {
+				return nil, configuration(fmt.Errorf("stamp %s: %w", s.Name, err), "")
+			}
+		}
+		jobs = append(jobs, j)
+	}
+	a.doc.PolicyDigest = base.Digest()
+	if len(jobs) == 1 {
+		a.doc.PolicyDigest = jobs[0].policy.Digest()
+	}
+	return jobs, nil
+}
+
+func (a *app) absoluteAllowed() []string {
+	out := make([]string, len(a.allowed))
+	for i, p := range a.allowed {
+		out[i] = a.path(p)
+	}
+	return out
+}
+
+// checkTarget holds a stamp against the target pinned outside the repository. It comes before the first name is looked
+// up and before the first secret is resolved.
+func (a *app) checkTarget(s *stamp.Stamp) error {
+	inCI := a.emitter.Platform != ci.Plain || a.env.Getenv("CI") == "true"
+	if err := s.CheckTarget(a.env.Getenv("CERTSTAMP_TARGET"), inCI); err != nil {
+		return fail(exitRefused, "target", err, "")
+	}
+	return nil
+}
+
+// source is the repository and commit a plan is made from, as the CI system or git says; "none" outside a work tree.
+func (a *app) source(ctx context.Context, root string) (repository, commit string) {
+	get := a.env.Getenv
+	switch a.emitter.Platform {
+	case ci.GitHub:
+		repository, commit = get("GITHUB_REPOSITORY"), get("GITHUB_SHA")
+	case ci.Azure:
+		repository, commit = get("BUILD_REPOSITORY_NAME"), get("BUILD_SOURCEVERSION")
+	case ci.GitLab:
+		repository, commit = get("CI_PROJECT_PATH"), get("CI_COMMIT_SHA")
+	}
+	if commit == "" {
+		commit = a.git(ctx, root, "rev-parse", "HEAD")
+	}
+	if repository == "" {
+		repository = withoutUserinfo(a.git(ctx, root, "config", "--get", "remote.origin.url"))
+	}
+	return orNone(repository), orNone(commit)
+}
+
+// git asks git for one line. The child gets no secrets: its environment is what it needs to be found.
+func (a *app) git(ctx context.Context, dir string, args ...string) string {
+	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", dir}, args...)...)
+	cmd.Env = []string{"PATH=" + a.env.Getenv("PATH"), "HOME=" + a.env.Getenv("HOME"), "SystemRoot=" + a.env.Getenv("SystemRoot")}
+	out, err := cmd.Output()
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(out))
+}
+
+// withoutUserinfo drops a token that somebody left in a remote's address.
+func withoutUserinfo(url string) string {
+	scheme, rest, ok := strings.Cut(url, "://")
+	if !ok {
+		return url
+	}
+	if _, host, ok := strings.Cut(rest, "@"); ok {
+		rest = host
+	}
+	return scheme + "://" + rest
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}

@@ -1,0 +1,162 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"filippo.io/age"
+	"filippo.io/age/armor"
+
+	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/internal/stamp"
+	"github.com/certstamp/certstamp/pfx"
+	"github.com/certstamp/certstamp/validate"
+)
+
+// Bounds of a certificate tree. A set has at most fourteen folders; ten times that is a mistake worth naming, and
+// everything beyond is a way to keep us busy.
+const (
+	maxEntries = 1000
+	maxDepth   = 6
+	maxFile    = 2 << 20
+)
+
+// tree is the certificates directory of a stamp, read once.
+type tree struct {
+	files   []validate.File
+	listing []string
+	paths   map[string]string // validate path → path in the repository
+}
+
+// readTree reads the certificates of a stamp. Sealed files are opened when an identity is given.
+func (a *app) readTree(s *stamp.Stamp, identity secret.Value) (*tree, error) {
+	repo, err := a.repository()
+	if err != nil {
+		return nil, err
+	}
+	root, err := repo.Sub(s.Certificates)
+	if err != nil {
+		return nil, configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), "run certstamp pack first, or name the folder in stamp.yaml: certificates: PATH")
+	}
+	defer root.Close()
+	identities, err := ageIdentities(identity)
+	if err != nil {
+		return nil, configuration(fmt.Errorf("stamp %s: age-identity: %w", s.Name, err), "the reference must lead to an age identity, AGE-SECRET-KEY-…")
+	}
+	t := &tree{paths: map[string]string{}}
+	err = fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if p == "." {
+			return nil
+		}
+		if len(t.listing) >= maxEntries {
+			return fmt.Errorf("more than %d entries", maxEntries)
+		}
+		if strings.Count(p, "/") >= maxDepth {
+			return fmt.Errorf("%q lies more than %d folders deep", p, maxDepth)
+		}
+		if d.IsDir() {
+			t.listing = append(t.listing, p+"/")
+			return nil
+		}
+		t.listing = append(t.listing, p)
+		lower := strings.ToLower(p)
+		if !strings.HasSuffix(lower, ".pfx") && !strings.HasSuffix(lower, ".pfx.age") {
+			return nil
+		}
+		f, err := readEntry(root.FS(), p, identities)
+		if err != nil {
+			return fmt.Errorf("%q: %w", p, err)
+		}
+		t.files = append(t.files, f)
+		t.paths[p] = path.Join(s.Certificates, p)
+		return nil
+	})
+	if err != nil {
+		return nil, configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), "")
+	}
+	return t, nil
+}
+
+func readEntry(fsys fs.FS, p string, identities []age.Identity) (validate.File, error) {
+	blob, err := readBounded(fsys, p, maxFile)
+	if err != nil {
+		return validate.File{}, err
+	}
+	f := validate.File{Path: p, Blob: blob, PFX: blob}
+	if strings.HasSuffix(strings.ToLower(p), ".age") {
+		f.PFX = nil
+		if len(identities) > 0 {
+			if f.PFX, err = unseal(blob, identities); err != nil {
+				return f, err
+			}
+		}
+	}
+	stem := p[:len(p)-len(path.Ext(strings.TrimSuffix(strings.ToLower(p), ".age")))]
+	if strings.HasSuffix(strings.ToLower(p), ".age") {
+		stem = stem[:len(stem)-len(".age")]
+	}
+	twin, err := readBounded(fsys, stem+".crt", maxFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	f.Twin = twin
+	return f, nil
+}
+
+func readBounded(fsys fs.FS, p string, most int64) ([]byte, error) {
+	f, err := fsys.Open(p)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(b)) > most {
+		err = fmt.Errorf("larger than %d bytes", most)
+	}
+	return b, err
+}
+
+// ageIdentities parses an age identity file. No secret, no identities.
+func ageIdentities(v secret.Value) ([]age.Identity, error) {
+	if v.IsZero() {
+		return nil, nil
+	}
+	ids, err := age.ParseIdentities(strings.NewReader(v.Reveal()))
+	if err != nil {
+		// The library's error may repeat what it could not read.
+		return nil, errors.New("not an age identity")
+	}
+	return ids, nil
+}
+
+// unseal opens an age file in memory, armoured or not.
+func unseal(b []byte, identities []age.Identity) ([]byte, error) {
+	var src io.Reader = bytes.NewReader(b)
+	if bytes.HasPrefix(b, []byte(armor.Header)) {
+		src = armor.NewReader(src)
+	}
+	r, err := age.Decrypt(src, identities...)
+	if err != nil {
+		return nil, fmt.Errorf("open the age file: %w", err)
+	}
+	out, err := io.ReadAll(io.LimitReader(r, int64(pfx.DefaultLimits().Size)+1))
+	if err != nil {
+		return nil, fmt.Errorf("open the age file: %w", err)
+	}
+	return out, nil
+}

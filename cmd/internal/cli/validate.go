@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/certstamp/certstamp/cmd/internal/report"
+	"github.com/certstamp/certstamp/validate"
+)
+
+func (a *app) validateCommand() *cobra.Command {
+	var (
+		how  judging
+		asOf string
+	)
+	cmd := &cobra.Command{
+		Use:   "validate",
+		Short: "judge the PFX tree against the policy",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if how.asOf, err = a.asOf(asOf); err != nil {
+				return err
+			}
+			jobs, err := a.jobs()
+			if err != nil {
+				return err
+			}
+			a.doc.AsOf = how.asOf.Format(time.RFC3339)
+			complete := true
+			a.doc.Verdict = validate.Pass
+			for _, j := range jobs {
+				out, err := a.judge(cmd.Context(), j, how)
+				if err != nil {
+					return err
+				}
+				r := out.outcome.Report
+				a.doc.Stamps = append(a.doc.Stamps, judged(r))
+				complete = complete && r.Complete
+				a.doc.Verdict = worse(a.doc.Verdict, r.Verdict)
+			}
+			a.doc.Complete = &complete
+			switch {
+			case a.doc.Verdict == validate.FailedOnce:
+				return refusedf("findings", "mend what the findings name, then validate again", "the certificates do not pass")
+			case !complete && !how.noPassword:
+				return refusedf("incomplete", "see the skipped tests for what is missing", "a required test was skipped: this is not a pass")
+			}
+			return nil
+		},
+	}
+	a.stampFlag(cmd)
+	cmd.Flags().StringVar(&asOf, "as-of", "", "judge as of this time, RFC 3339 (default: now)")
+	cmd.Flags().BoolVar(&how.noPassword, "no-password", false, "judge only what can be seen without secrets; implies --offline")
+	cmd.Flags().BoolVar(&how.offline, "offline", false, "do not ask the endpoints what they serve")
+	return cmd
+}
+
+// judged is the part of a document that other tools build on.
+func judged(r validate.StampReport) report.Stamp {
+	complete := r.Complete
+	return report.Stamp{
+		Stamp: r.Stamp, Simulated: r.Simulated, Verdict: r.Verdict, Complete: &complete,
+		Certificates: r.Certificates, Set: r.Set,
+	}
+}
+
+func worse(a, b validate.Verdict) validate.Verdict {
+	rank := map[validate.Verdict]int{validate.Pass: 0, validate.Warn: 1, validate.FailedOnce: 2}
+	if rank[b] > rank[a] {
+		return b
+	}
+	return a
+}
+
+// asOf reads --as-of, or the clock to the second.
+func (a *app) asOf(s string) (time.Time, error) {
+	if s == "" {
+		return a.env.Now().UTC().Truncate(time.Second), nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, usagef("write it as 2026-11-23T08:00:00Z", "--as-of %q is not a time in RFC 3339", s)
+	}
+	return t.UTC().Truncate(time.Second), nil
+}

@@ -1,0 +1,205 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/certstamp/certstamp/cmd/internal/report"
+)
+
+// Command runs one certstamp command in a directory with an environment, and returns its exit code.
+type Command func(ctx context.Context, dir string, env map[string]string, args []string, stdout, stderr io.Writer) int
+
+// Options say where the demo goes.
+type Options struct {
+	Out    string // output folder; replaced if it is the demo's own
+	Now    func() time.Time
+	Run    Command
+	Stdout io.Writer
+	Stderr io.Writer
+}
+
+// marker is the file by which the demo knows its own output folder again: it deletes no other.
+const marker = ".certstamp-demo"
+
+// player runs commands and keeps what they said for the report.
+type player struct {
+	Options
+	w    *Workspace
+	docs []*report.Document
+	n    int
+}
+
+// Run plays the pipeline for every made-up stamp, then three mistakes, and writes report.html.
+func Run(ctx context.Context, o Options) error {
+	if err := clear(o.Out); err != nil {
+		return err
+	}
+	started := o.Now()
+	w, err := Prepare(o.Out, started, Specs)
+	if err != nil {
+		return err
+	}
+	p := &player{Options: o, w: w}
+	p.say("certstamp demo: two made-up stamps, a private CA, simulated privileged endpoints on loopback")
+	ctx, stop := context.WithCancel(ctx)
+	simulators := make(chan error, len(w.Stamps))
+	defer func() {
+		stop()
+		for range w.Stamps {
+			<-simulators
+		}
+	}()
+	for _, s := range w.Stamps {
+		if err := p.simulate(ctx, s, simulators); err != nil {
+			return err
+		}
+	}
+	for _, s := range w.Stamps {
+		if err := p.pipeline(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+	}
+	if err := p.refusals(ctx); err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := report.HTML(&b, p.docs, "certstamp demo"); err != nil {
+		return err
+	}
+	file := filepath.Join(w.Dir, "report.html")
+	if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+		return err
+	}
+	p.say("\ndone in %s: open %s", o.Now().Sub(started).Round(time.Second), filepath.Join(o.Out, "report.html"))
+	return nil
+}
+
+// clear empties the output folder if the demo made it.
+func clear(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return err
+	case len(entries) > 0:
+		if _, err := os.Stat(filepath.Join(dir, marker)); err != nil {
+			return fmt.Errorf("%q is not empty and was not made by the demo: choose another folder with --out", dir)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, marker), nil, 0o644)
+}
+
+func (p *player) say(format string, args ...any) { fmt.Fprintf(p.Stdout, format+"\n", args...) }
+
+// simulate starts the simulator of a stamp and waits until it listens.
+func (p *player) simulate(ctx context.Context, s *Stamp, done chan<- error) error {
+	pr, pw := io.Pipe()
+	go func() {
+		code := p.Run(ctx, p.w.Dir, p.w.Secrets, []string{"simulate", "--scenario", s.Scenario}, pw, io.Discard)
+		pw.Close()
+		if code != 0 {
+			done <- fmt.Errorf("the simulator of %s ended with %d", s.Name, code)
+			return
+		}
+		done <- nil
+	}()
+	// The first line says that it listens.
+	line := make([]byte, 0, 256)
+	one := make([]byte, 1)
+	for len(line) < cap(line) {
+		if _, err := pr.Read(one); err != nil {
+			return fmt.Errorf("the simulator of %s did not start", s.Name)
+		}
+		if one[0] == '\n' {
+			go func() { _, _ = io.Copy(io.Discard, pr) }()
+			return nil
+		}
+		line = append(line, one[0])
+	}
+	return fmt.Errorf("the simulator of %s said %q", s.Name, line)
+}
+
+// command shows a command as a person would type it, runs it, and keeps its document.
+func (p *player) command(ctx context.Context, env map[string]string, want int, args ...string) (*report.Document, error) {
+	p.say("\n$ certstamp %s", strings.Join(args, " "))
+	p.n++
+	file := filepath.Join(p.w.Dir, "documents", fmt.Sprintf("%02d-%s.json", p.n, args[0]))
+	all := map[string]string{}
+	for k, v := range p.w.Secrets {
+		all[k] = v
+	}
+	for k, v := range env {
+		all[k] = v
+	}
+	code := p.Run(ctx, p.w.Repo, all, append([]string{"--format", "text", "--format", "json=" + file}, args...), p.Stdout, p.Stderr)
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("certstamp %s: exit %d without a document: %w", args[0], code, err)
+	}
+	d := &report.Document{}
+	if err := json.Unmarshal(b, d); err != nil {
+		return nil, fmt.Errorf("certstamp %s: %w", args[0], err)
+	}
+	p.docs = append(p.docs, d)
+	if code != want {
+		return d, fmt.Errorf("certstamp %s: exit %d, expected %d", args[0], code, want)
+	}
+	return d, nil
+}
+
+// pipeline takes one stamp from request to rotation.
+func (p *player) pipeline(ctx context.Context, s *Stamp) error {
+	p.say("\n== %s: %s %s", s.Name, s.Identity, s.Version)
+	stamp := "stamps/" + s.Name
+	folder := filepath.Join(p.w.Repo, "stamps", s.Name)
+	if _, err := p.command(ctx, nil, 0, "csr", "--stamp", stamp, "--subject", "C=US,O=SIMULATED Contoso", "--key-password", "env:PFX_KEY_PASSWORD"); err != nil {
+		return err
+	}
+	p.say("   (the CA issues)")
+	if err := p.w.Issue(filepath.Join(folder, "requests"), filepath.Join(folder, "issued"), ""); err != nil {
+		return err
+	}
+	allow := []string{"--allow-path", s.Share, "--allow-path", s.Backup}
+	if _, err := p.command(ctx, nil, 0, append([]string{"pack", "--stamp", stamp, "--key-password", "env:PFX_KEY_PASSWORD", "--backup"}, allow...)...); err != nil {
+		return err
+	}
+	if _, err := p.command(ctx, nil, 0, "validate", "--stamp", stamp); err != nil {
+		return err
+	}
+	d, err := p.command(ctx, nil, 0, "target", "--stamp", stamp)
+	if err != nil {
+		return err
+	}
+	env := map[string]string{"CERTSTAMP_TARGET": d.Stamps[0].Target.SHA256}
+	file := filepath.ToSlash(filepath.Join("..", "plan-"+s.Name+".json"))
+	if d, err = p.command(ctx, env, 0, "plan", "--stamp", stamp, "--out", file); err != nil {
+		return err
+	}
+	bound := append([]string{"--plan", file, "--plan-sha256", d.Stamps[0].PlanSHA256}, allow...)
+	for _, c := range []string{"stage", "rotate", "verify", "unstage"} {
+		if _, err := p.command(ctx, env, 0, append([]string{c}, bound...)...); err != nil {
+			return err
+		}
+	}
+	file = filepath.ToSlash(filepath.Join("..", "plan-"+s.Name+"-bmc.json"))
+	if d, err = p.command(ctx, env, 0, "plan", "--stamp", stamp, "--kind", "bmc", "--out", file); err != nil {
+		return err
+	}
+	_, err = p.command(ctx, env, 0, "bmc", "--plan", file, "--plan-sha256", d.Stamps[0].PlanSHA256)
+	return err
+}

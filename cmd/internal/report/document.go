@@ -1,0 +1,137 @@
+// Package report renders what a command found or did. Each format is one file and escapes for its own sink: a subject is
+// foreign text in a terminal, in JSON, in HTML.
+//
+// A Document is the source of all formats. JSON is its stable, versioned form; text is for people; HTML is one
+// self-contained file without scripts that can be kept with a change record.
+package report
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/validate"
+)
+
+// SchemaVersion is the version of the JSON document. Fields are added, never renamed.
+const SchemaVersion = 1
+
+// Document is what one command says.
+type Document struct {
+	SchemaVersion int              `json:"schemaVersion"`
+	Command       string           `json:"command"`
+	Tool          string           `json:"tool"`
+	PolicyDigest  string           `json:"policyDigest,omitempty"`
+	AsOf          string           `json:"asOf,omitempty"`
+	Verdict       validate.Verdict `json:"verdict,omitempty"`
+	Complete      *bool            `json:"complete,omitempty"`
+	Stamps        []Stamp          `json:"stamps,omitempty"`
+	Records       []Record         `json:"records,omitempty"`
+	Files         []string         `json:"files,omitempty"` // what the command wrote
+	Next          string           `json:"next,omitempty"`  // the exact next command
+	Error         *Error           `json:"error,omitempty"`
+}
+
+// Stamp is what one command says of one stamp. Only the parts that the command has are there.
+type Stamp struct {
+	Stamp        string                       `json:"stamp"`
+	Simulated    bool                         `json:"simulated"`
+	Verdict      validate.Verdict             `json:"verdict,omitempty"`
+	Complete     *bool                        `json:"complete,omitempty"`
+	Certificates []validate.CertificateReport `json:"certificates,omitempty"`
+	Set          []validate.Finding           `json:"set,omitempty"`
+
+	Target     *Target            `json:"target,omitempty"`
+	PlanSHA256 string             `json:"planSha256,omitempty"`
+	PlanFile   string             `json:"planFile,omitempty"`
+	Plan       *plan.Plan         `json:"plan,omitempty"`
+	Findings   []validate.Finding `json:"findings,omitempty"`
+	Outcome    string             `json:"outcome,omitempty"` // one word: published, success, failed, unknown, ...
+	Message    string             `json:"message,omitempty"` // one sentence
+	Steps      []Step             `json:"steps,omitempty"`
+	Endpoints  []Endpoint         `json:"endpoints,omitempty"`
+	Health     []Health           `json:"health,omitempty"`
+	Errors     []string           `json:"errors,omitempty"` // the stamp's own error records, whole
+	Facts      []Fact             `json:"facts,omitempty"`
+	Next       string             `json:"next,omitempty"`
+}
+
+// Target is what a run may send credentials to.
+type Target struct {
+	SHA256 string `json:"sha256"`
+	Text   string `json:"text"`
+}
+
+// Step is one thing done, with its time. Seconds is rounded; Started is RFC 3339.
+type Step struct {
+	Name    string `json:"name"`
+	State   string `json:"state"`
+	Detail  string `json:"detail,omitempty"`
+	Started string `json:"started,omitempty"`
+	Seconds int    `json:"seconds,omitempty"`
+	Depth   int    `json:"depth,omitempty"` // of nested steps of the stamp's own action plan
+}
+
+// Endpoint is what one endpoint serves, against what was planned.
+type Endpoint struct {
+	Endpoint   string `json:"endpoint"`
+	Host       string `json:"host"`
+	Verdict    string `json:"verdict"` // planned, previous, mixed, foreign, unreachable
+	LeafSHA256 string `json:"leafSha256,omitempty"`
+	Before     string `json:"before,omitempty"` // notAfter of the certificate it served, RFC 3339
+	After      string `json:"after,omitempty"`  // notAfter of the planned one
+	Detail     string `json:"detail,omitempty"`
+}
+
+// Health is one health test before and after.
+type Health struct {
+	Test   string `json:"test"`
+	Before string `json:"before,omitempty"`
+	After  string `json:"after,omitempty"`
+}
+
+// Fact is a line of a status: a name and what is so.
+type Fact struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Record is one record of a cmdlet's streams.
+type Record struct {
+	Stream string `json:"stream"`
+	Value  any    `json:"value"`
+}
+
+// Error is the one error of a run.
+type Error struct {
+	Code    int    `json:"code"`
+	Reason  string `json:"reason"` // stable word
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// Formats are the names --format takes.
+var Formats = []string{"text", "json", "html"}
+
+// Write renders d in a format.
+func Write(w io.Writer, format string, d *Document) error {
+	switch format {
+	case "text":
+		return Text(w, d)
+	case "json":
+		return JSON(w, d)
+	case "html":
+		return HTML(w, []*Document{d}, "certstamp "+d.Command)
+	}
+	return fmt.Errorf("format %q is not one of %v", format, Formats)
+}
+
+// day shows a date where the hour does not matter.
+func day(rfc3339 string) string {
+	t, err := time.Parse(time.RFC3339, rfc3339)
+	if err != nil {
+		return rfc3339
+	}
+	return t.UTC().Format("2006-01-02")
+}

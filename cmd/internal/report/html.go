@@ -1,0 +1,113 @@
+package report
+
+import (
+	_ "embed"
+	"html/template"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/validate"
+)
+
+//go:embed report.html.tmpl
+var page string
+
+// story is everything that several commands said about one stamp, in their order.
+type story struct {
+	Stamp     string
+	Simulated bool
+	Plan      *plan.Plan
+	Digest    string
+	Timeline  template.HTML
+	Chapters  []chapter
+}
+
+type chapter struct {
+	Command string
+	Verdict validate.Verdict
+	Stamp
+	Findings []validate.Finding // of certificates, set and the command, everything not OK
+	Error    *Error
+}
+
+// HTML writes one self-contained page about a run of several commands: no scripts, no requests, inline style and SVG.
+// html/template escapes for the place each value stands in.
+func HTML(w io.Writer, docs []*Document, title string) error {
+	t, err := template.New("report").Funcs(template.FuncMap{"day": day, "short": short, "mask": MaskThumbprint, "bad": bad}).Parse(page)
+	if err != nil {
+		return err
+	}
+	data := struct {
+		Title     string
+		Simulated bool
+		Stories   []*story
+		Errors    []Error
+	}{Title: title}
+	byName := map[string]*story{}
+	for _, d := range docs {
+		for _, s := range d.Stamps {
+			st := byName[s.Stamp]
+			if st == nil {
+				st = &story{Stamp: s.Stamp}
+				byName[s.Stamp] = st
+				data.Stories = append(data.Stories, st)
+			}
+			st.add(d, s)
+			data.Simulated = data.Simulated || s.Simulated
+		}
+		if d.Error != nil && len(d.Stamps) == 0 {
+			data.Errors = append(data.Errors, *d.Error)
+		}
+	}
+	for _, st := range data.Stories {
+		st.Timeline = timeline(st.Chapters)
+	}
+	return t.Execute(w, data)
+}
+
+func (st *story) add(d *Document, s Stamp) {
+	st.Simulated = st.Simulated || s.Simulated
+	if s.Plan != nil && d.Error == nil {
+		st.Plan, st.Digest = s.Plan, s.PlanSHA256
+	}
+	c := chapter{Command: d.Command, Stamp: s, Verdict: s.Verdict, Error: d.Error}
+	for _, cert := range s.Certificates {
+		for _, f := range cert.Tests {
+			if f.Result != validate.OK {
+				f.Folders = []string{cert.Folder}
+				c.Findings = append(c.Findings, f)
+			}
+		}
+	}
+	for _, f := range slices.Concat(s.Set, s.Findings) {
+		if f.Result != validate.OK {
+			c.Findings = append(c.Findings, f)
+		}
+	}
+	st.Chapters = append(st.Chapters, c)
+}
+
+// bad picks the style of a word.
+func bad(word any) string {
+	switch s := strings.ToLower(toString(word)); s {
+	case "fail", "failed", "refused", "foreign", "unreachable", "mixed", "unknown":
+		return "bad"
+	case "warning", "warn", "skipped", "running", "previous":
+		return "warn"
+	}
+	return "good"
+}
+
+func toString(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case validate.Result:
+		return string(v)
+	case validate.Verdict:
+		return string(v)
+	}
+	return ""
+}

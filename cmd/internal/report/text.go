@@ -1,0 +1,216 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/certstamp/certstamp/cmd/internal/ci"
+	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/validate"
+)
+
+// Text writes d for a person at a terminal. Certificates come in the ReadinessChecker's layout, which operators know.
+func Text(w io.Writer, d *Document) error {
+	b := bufio.NewWriter(w)
+	t := texter{b}
+	for i := range d.Stamps {
+		if i > 0 {
+			t.line("")
+		}
+		t.stamp(d, &d.Stamps[i])
+	}
+	for _, r := range d.Records {
+		t.line("%s: %v", r.Stream, ci.Text(fmt.Sprint(r.Value)))
+	}
+	for _, f := range d.Files {
+		t.line("wrote %s", ci.Text(f))
+	}
+	if d.Next != "" {
+		t.line("next: %s", ci.Text(d.Next))
+	}
+	return b.Flush()
+}
+
+type texter struct{ w io.Writer }
+
+func (t texter) line(format string, args ...any) { fmt.Fprintf(t.w, format+"\n", args...) }
+
+func (t texter) stamp(d *Document, s *Stamp) {
+	mark := ""
+	if s.Simulated {
+		mark = " (SIMULATED)"
+	}
+	if s.Target != nil {
+		t.line("%s%s", ci.Text(s.Stamp), mark)
+		for l := range strings.Lines(s.Target.Text) {
+			t.line("  %s", ci.Text(strings.TrimSuffix(l, "\n")))
+		}
+		t.line("target sha256: %s", s.Target.SHA256)
+		return
+	}
+	if len(s.Certificates) > 0 || len(s.Set) > 0 {
+		t.line("certstamp %s %s: %s%s", d.Command, ci.Text(d.Tool), ci.Text(s.Stamp), mark)
+		t.certificates(s)
+	}
+	if s.Plan != nil {
+		t.plan(s.Plan, s.PlanSHA256)
+	} else if s.PlanSHA256 != "" {
+		t.line("%s%s: plan sha256 %s", ci.Text(s.Stamp), mark, s.PlanSHA256)
+	}
+	for _, f := range s.Facts {
+		t.line("%-22s %s", ci.Text(f.Name)+":", ci.Text(f.Value))
+	}
+	for _, st := range s.Steps {
+		took := ""
+		if st.Seconds > 0 {
+			took = fmt.Sprintf(" (%ds)", st.Seconds)
+		}
+		detail := ""
+		if st.Detail != "" {
+			detail = ": " + ci.Text(st.Detail)
+		}
+		t.line("  %s%-9s %s%s%s", strings.Repeat("  ", st.Depth), ci.Text(st.State), ci.Text(st.Name), took, detail)
+	}
+	for _, e := range s.Endpoints {
+		detail := ""
+		if e.Detail != "" {
+			detail = ": " + ci.Text(e.Detail)
+		}
+		t.line("  %-12s %-24s %s%s", e.Verdict, e.Endpoint, ci.Text(e.Host), detail)
+	}
+	for _, h := range s.Health {
+		if h.After == "" {
+			t.line("  %-5s %s", ci.Text(h.Before), ci.Text(h.Test))
+			continue
+		}
+		t.line("  %-5s %s (before: %s)", ci.Text(h.After), ci.Text(h.Test), ci.Text(h.Before))
+	}
+	t.findings(s.Findings, "")
+	for _, e := range s.Errors {
+		t.line("  the stamp says:")
+		for l := range strings.Lines(e) {
+			t.line("    %s", ci.Text(strings.TrimRight(l, "\r\n")))
+		}
+	}
+	if s.Message != "" {
+		t.line("%s", ci.Text(s.Message))
+	}
+	if s.Next != "" {
+		t.line("next: %s", ci.Text(s.Next))
+	}
+}
+
+func (t texter) certificates(s *Stamp) {
+	for _, c := range s.Certificates {
+		t.line("Testing: %s\\%s", ci.Text(c.Folder), ci.Text(c.File))
+		t.line("Thumbprint: %s", MaskThumbprint(c.Thumbprint))
+		for _, f := range c.Tests {
+			t.line("\t%s: %s", f.Name, f.Result)
+		}
+		t.findings(c.Tests, "\t")
+	}
+	if len(s.Set) > 0 {
+		t.line("Testing: the set")
+		for _, f := range s.Set {
+			t.line("\t%s: %s", f.Name, f.Result)
+		}
+		t.findings(s.Set, "\t")
+	}
+	whole := ""
+	if s.Complete != nil && !*s.Complete {
+		whole = ", incomplete: a required test was skipped"
+	}
+	t.line("verdict: %s%s", s.Verdict, whole)
+}
+
+func (t texter) findings(list []validate.Finding, indent string) {
+	head := false
+	for _, f := range list {
+		if f.Result == validate.OK || f.Found == "" && f.Wanted == "" && f.Hint == "" {
+			continue
+		}
+		if !head {
+			t.line("%sDetails:", indent)
+			head = true
+		}
+		t.line("%s[%s] %s", indent, f.Result, f.Name)
+		for _, part := range []struct{ name, text string }{
+			{"found", f.Found},
+			{"wanted", f.Wanted},
+			{"folders", strings.Join(f.Folders, ", ")},
+			{"waived", f.Waived},
+			{"hint", f.Hint},
+			{"source", f.Source},
+		} {
+			if part.text != "" {
+				t.line("%s    %-8s %s", indent, part.name+":", ci.Text(part.text))
+			}
+		}
+	}
+}
+
+// plan prints what a reviewer reads: what is vouched for first, then what will happen and why.
+func (t texter) plan(p *plan.Plan, digest string) {
+	sim := ""
+	if p.Simulated {
+		sim = "SIMULATED "
+	}
+	t.line("%splan %s for %s (%s.%s, %s, %s)", sim, p.Kind, ci.Text(p.Stamp.Name), ci.Text(p.Stamp.Region), ci.Text(p.Stamp.FQDN), p.Stamp.Identity, ci.Text(p.Stamp.Version))
+	for _, a := range p.Asserted {
+		t.line("  ASSERTED %s = %s: %s", ci.Text(a.What), ci.Text(a.Value), ci.Text(a.Reason))
+	}
+	t.line("  from %s at %s, as of %s, valid until %s", ci.Text(p.Repository), ci.Text(p.Commit), p.AsOf, p.ValidUntil)
+	t.line("  target %s", p.Stamp.TargetDigest)
+	for _, n := range p.Notices {
+		t.line("  NOTICE %s", ci.Text(n))
+	}
+	before := map[string]plan.Observed{}
+	for _, o := range p.Observed {
+		before[o.Endpoint] = o
+	}
+	for _, c := range p.Certificates {
+		was := "not reached"
+		if o := before[c.Endpoint]; o.LeafSHA256 != "" {
+			was = short(o.LeafSHA256) + " until " + day(o.NotAfter)
+			if o.LeafSHA256 == c.LeafSHA256 {
+				was = "the same"
+			}
+		}
+		t.line("  %-24s %s until %s (serves now: %s)", c.Folder, short(c.LeafSHA256), day(c.NotAfter), was)
+	}
+	for _, tr := range p.Transitions {
+		if tr.Decision != "ok" {
+			t.line("  CA %s: %s to %s: %s", tr.Endpoint, tr.From, tr.To, tr.Decision)
+		}
+	}
+	for i, s := range p.Steps {
+		mark := "reads  "
+		if s.Changes {
+			mark = "CHANGES"
+		}
+		t.line("  %d. %s %s: %s", i+1, mark, s.ID, ci.Text(s.Action))
+		t.line("       why: %s", ci.Text(s.Reason))
+		t.line("       before: %s", ci.Text(s.Before))
+		t.line("       after:  %s", ci.Text(s.After))
+	}
+	if digest != "" {
+		t.line("plan sha256: %s", digest)
+	}
+}
+
+// MaskThumbprint shows the first and last six digits, as the ReadinessChecker does.
+func MaskThumbprint(s string) string {
+	if len(s) < 13 {
+		return strings.Repeat("*", len(s))
+	}
+	return s[:6] + strings.Repeat("*", len(s)-12) + s[len(s)-6:]
+}
+
+func short(digest string) string {
+	if len(digest) < 12 {
+		return digest
+	}
+	return digest[:12]
+}

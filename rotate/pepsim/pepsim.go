@@ -1,0 +1,311 @@
+// Package pepsim is a simulated stamp: the server role of PowerShell remoting on loopback, with the privileged endpoint's
+// cmdlets, a rotation that really reads the share it was given, and TLS endpoints whose certificates really change.
+//
+// It is for rehearsals: an operator can run a whole rotation, a failing one, or one over a bad network, before the hour
+// that counts. It is no proof of the protocol; strangers are. Its wire is faithful, its identity is marked: the CloudID
+// and every subject it makes begin with SIMULATED, and it listens on loopback only.
+//
+// A Config describes the stamp, New checks it, Serve runs it. ReadScenario makes a Config from a file.
+package pepsim
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/rotate/psrp/clixml"
+)
+
+// Mark begins the CloudID and every subject of a simulated stamp.
+const Mark = "SIMULATED"
+
+// User may log in.
+type User struct {
+	Name     string // DOMAIN\user
+	Password secret.Value
+	NoAccess bool // may log in, but not open the endpoint
+}
+
+// Endpoint is one TLS endpoint of the stamp.
+type Endpoint struct {
+	Folder      string // of its certificate below AAD or ADFS
+	Name        string // DNS name, with * for a wildcard; what a new certificate must cover
+	Certificate tls.Certificate
+}
+
+// Failure orders a step of the rotation to fail.
+type Failure struct {
+	Step    int    `yaml:"step"` // counted from 1; 0: none
+	Message string `yaml:"message"`
+	Again   bool   `yaml:"again"` // on a re-run too
+}
+
+// Config describes a stamp. New fills what is empty.
+type Config struct {
+	Region, FQDN  string // FQDN without the region
+	Identity      string // AAD or ADFS
+	Version       string // build, such as 1.2301.2.58
+	CloudID       string // begins with Mark
+	Domain        string // NetBIOS name of the stamp's own domain
+	Machine       string
+	Configuration string
+	ERCS          []string
+	Users         []User
+	Endpoints     []Endpoint
+	OpenShare     func(path, user, password string) (Share, error)
+
+	Health  map[string]string // results of health tests: PASS (the default), WARN, FAIL
+	Update  string            // Running, Completed or Failed
+	Fail    Failure
+	FailBMC string // what Set-BmcCredential fails with
+
+	Faults     []Fault
+	FaultDelay time.Duration
+	Seed       uint64
+
+	Speed     int // how much faster than real time the stamp works; 1 when zero
+	MaxShells int
+	TLS       *tls.Config // serve WinRM over TLS
+	Clock     func() time.Time
+	Rand      io.Reader
+	History   io.Writer // JSON lines of everything that was asked for; never a secret
+	Logger    *slog.Logger
+}
+
+// Server is a simulated stamp.
+type Server struct {
+	cfg        Config
+	release    int
+	users      []ntlmUser
+	cmdlets    []cmdlet
+	faults     *faults
+	history    *history
+	binding    []byte
+	deployment string
+	started    time.Time
+
+	life    context.Context // from Serve to its end
+	running sync.WaitGroup
+
+	mu     sync.Mutex
+	shells map[string]*shell
+	gone   map[string]bool
+	served []Endpoint
+	bmc    string
+
+	engine engine
+	reruns int // guarded by the engine's lock
+}
+
+// New checks a config.
+func New(cfg Config) (*Server, error) {
+	var errs []error
+	want := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	want(cfg.Region != "" && cfg.FQDN != "", "region and fqdn are needed")
+	want(cfg.Identity == "AAD" || cfg.Identity == "ADFS", "identity %q, wanted AAD or ADFS", cfg.Identity)
+	want(strings.HasPrefix(cfg.CloudID, Mark), "cloud-id %q must begin with %s", cfg.CloudID, Mark)
+	want(len(cfg.Users) > 0, "a user is needed")
+	release, err := releaseOf(cfg.Version)
+	want(err == nil, "%w", err)
+	for _, f := range cfg.Faults {
+		if err := f.check(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for test, result := range cfg.Health {
+		want(containsFold(healthTests, test) && containsFold([]string{"PASS", "WARN", "FAIL"}, result), "health %q: %q is not a test and a result", test, result)
+	}
+	want(cfg.Speed >= 0, "speed %d is negative", cfg.Speed)
+	for _, u := range cfg.Users {
+		want(u.Name != "" && !u.Password.IsZero(), "user %q needs a name and a password", u.Name)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	fill(&cfg)
+	s := &Server{
+		cfg: cfg, release: release, cmdlets: table(), faults: newFaults(cfg.Faults, cfg.Seed), history: &history{w: cfg.History, now: cfg.Clock},
+		shells: map[string]*shell{}, gone: map[string]bool{}, served: cfg.Endpoints, started: cfg.Clock(),
+	}
+	s.engine.wake = make(chan struct{})
+	s.deployment = strings.ToLower(s.guid())
+	for _, u := range cfg.Users {
+		s.users = append(s.users, ntlmUser{name: u.Name, password: u.Password.Reveal()})
+	}
+	if cfg.TLS != nil && len(cfg.TLS.Certificates) > 0 {
+		leaf, err := x509.ParseCertificate(cfg.TLS.Certificates[0].Certificate[0])
+		if err != nil {
+			return nil, err
+		}
+		s.binding = channelBinding(leaf)
+	}
+	return s, nil
+}
+
+func fill(cfg *Config) {
+	set := func(p *string, d string) { *p = orDefault(*p, d) }
+	set(&cfg.Configuration, "PrivilegedEndpoint")
+	set(&cfg.Machine, Mark+"-ERCS01")
+	set(&cfg.Update, "Completed")
+	if cfg.Domain == "" {
+		if cfg.Domain, _, _ = strings.Cut(cfg.Users[0].Name, `\`); cfg.Domain == cfg.Users[0].Name {
+			cfg.Domain = Mark
+		}
+	}
+	if cfg.Speed == 0 {
+		cfg.Speed = 1
+	}
+	if cfg.MaxShells == 0 {
+		cfg.MaxShells = 25
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.OpenShare == nil {
+		cfg.OpenShare = func(path, _, _ string) (Share, error) {
+			return nil, fmt.Errorf("the network path %q was not found", path)
+		}
+	}
+}
+
+// releaseOf takes the train out of a build: 2301 of 1.2301.2.58.
+func releaseOf(version string) (int, error) {
+	parts := strings.Split(version, ".")
+	train := parts[0]
+	if len(parts) > 1 {
+		train = parts[1]
+	}
+	n, err := strconv.Atoi(train)
+	if err != nil || n < 1700 || n > 9999 {
+		return 0, fmt.Errorf("version %q, wanted a build such as 1.2301.2.58", version)
+	}
+	return n, nil
+}
+
+// Listeners are where a stamp can be reached. All are on loopback.
+type Listeners struct {
+	WinRM []net.Listener // the ERCS virtual machines
+	TLS   net.Listener   // the external endpoints; may be nil
+}
+
+// Serve runs the stamp until ctx ends, then closes the listeners and waits until everything has stopped. A rotation that
+// is under way ends with the process, as with a stamp that loses its power.
+func (s *Server) Serve(ctx context.Context, l Listeners) error {
+	for _, one := range append(l.WinRM, l.TLS) {
+		if one != nil && !isLoopback(one.Addr()) {
+			return fmt.Errorf("%v is not on loopback: a simulated stamp listens nowhere else", one.Addr())
+		}
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	s.life = ctx
+	errs := make(chan error, len(l.WinRM)+1)
+	var serving sync.WaitGroup
+	for _, one := range l.WinRM {
+		serving.Go(func() { errs <- s.serveWinRM(ctx, one); stop() })
+	}
+	if l.TLS != nil {
+		serving.Go(func() { errs <- s.serveTLS(ctx, l.TLS); stop() })
+	}
+	serving.Wait()
+	s.mu.Lock()
+	for _, sh := range s.shells {
+		sh.timer.Stop()
+		sh.cancel()
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+	close(errs)
+	var first error
+	for err := range errs {
+		first = errors.Join(first, err)
+	}
+	return first
+}
+
+// isLoopback also lets in-memory listeners pass: they reach nobody.
+func isLoopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return !ok || tcp.IP.IsLoopback()
+}
+
+func (s *Server) now() time.Time { return s.cfg.Clock() }
+
+func (s *Server) guid() string {
+	g, err := clixml.NewGUID(s.cfg.Rand)
+	if err != nil {
+		panic(err) // the system has no randomness
+	}
+	return g.String()
+}
+
+// think takes the time that the stamp would need, at the ordered speed.
+func (s *Server) think(ctx context.Context, d time.Duration) error {
+	if !sleep(ctx, d/time.Duration(s.cfg.Speed)) {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// sleep reports whether the time passed before the context ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (s *Server) log(format string, args ...any) { s.cfg.Logger.Info(fmt.Sprintf(format, args...)) }
+
+func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }
+
+func (s *Server) mayEnter(user string) bool {
+	for _, u := range s.cfg.Users {
+		if strings.EqualFold(u.Name, user) {
+			return !u.NoAccess
+		}
+	}
+	return false
+}
+
+func (s *Server) health(test string) string {
+	for name, result := range s.cfg.Health {
+		if strings.EqualFold(name, test) {
+			return strings.ToUpper(result)
+		}
+	}
+	return "PASS"
+}
+
+func (s *Server) setBMC(user string, nodes bool) {
+	s.mu.Lock()
+	s.bmc = user
+	s.mu.Unlock()
+	s.history.write(event{Event: "bmc-updated", Nodes: nodes})
+}

@@ -1,0 +1,496 @@
+package pepsim
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/certstamp/certstamp/rotate/psrp"
+	"github.com/certstamp/certstamp/rotate/psrp/clixml"
+)
+
+const (
+	maxRequest   = 512000  // MaxEnvelopeSizekb of the service
+	bufferedMost = 2 << 20 // bytes a queue holds before it blocks the cmdlet (BufferMode Block)
+	leastIdle    = time.Minute
+	defaultIdle  = 2 * time.Hour
+)
+
+// shell is one runspace pool of a client.
+type shell struct {
+	id, uri, owner, session string
+	culture                 string
+
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu        sync.Mutex
+	core      *psrp.ServerCore
+	pool      *queue
+	commands  map[psrp.GUID]*command
+	ended     map[psrp.GUID]bool // commands that existed
+	connected bool
+	drop      bool // BufferMode Drop while disconnected
+	idle      time.Duration
+	timer     *time.Timer
+	turn      chan struct{} // one pipeline at a time: MaxRunspaces is 1
+	transcript
+}
+
+// command is one pipeline.
+type command struct {
+	id      psrp.GUID
+	out     *queue
+	stop    context.CancelFunc
+	stopped bool
+	started bool
+}
+
+// queue holds what one stream has for the client.
+type queue struct {
+	packets []psrp.Packet
+	size    int
+	final   bool          // nothing comes after
+	wake    chan struct{} // closed and replaced at every change
+}
+
+func newQueue() *queue { return &queue{wake: make(chan struct{})} }
+
+func (q *queue) changed() {
+	close(q.wake)
+	q.wake = make(chan struct{})
+}
+
+// operate runs one operation. A nil envelope means that nobody waits for an answer any more.
+func (s *Server) operate(ctx context.Context, c *conn, soap []byte, kind, fault string) (int, []byte) {
+	r, err := parseRequest(soap)
+	if err != nil {
+		return s.faultEnvelope(nil, faultBadHeader)
+	}
+	body, f := s.dispatch(ctx, c, r, len(soap), kind, fault)
+	if f != nil {
+		if ctx.Err() != nil {
+			return 0, nil
+		}
+		return s.faultEnvelope(r, f)
+	}
+	return http.StatusOK, s.envelope(r, r.Header.Action+"Response", body)
+}
+
+func (s *Server) dispatch(ctx context.Context, c *conn, r *request, size int, kind, fault string) (string, *soapFault) {
+	switch {
+	case r.Header.MessageID == "" || r.Header.Action == "":
+		return "", faultBadHeader
+	case size > maxRequest:
+		return "", faultTooLarge
+	case fault == faultTimeout:
+		return "", faultTimedOut
+	case fault == faultQuota:
+		return "", faultShellQuota
+	}
+	if r.Header.Action == actTrans+"Create" {
+		return s.create(c, r, fault)
+	}
+	sh := s.shell(r.shellID())
+	if sh == nil || !strings.EqualFold(sh.owner, c.login.user) {
+		return "", faultUnknownShell
+	}
+	sh.touch()
+	sh.mu.Lock()
+	away := !sh.connected
+	sh.mu.Unlock()
+	switch r.Header.Action {
+	case actTrans + "Delete":
+		s.remove(sh)
+		return "", nil
+	case actTrans + "Get":
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		return sh.describe(c), nil
+	case actShell + "Reconnect":
+		return "", sh.reconnect(r)
+	}
+	if away {
+		return "", faultDisconnected
+	}
+	switch {
+	case r.Header.Action == actShell+"Command" && r.Body.CommandLine != nil:
+		return s.command(sh, r, fault)
+	case r.Header.Action == actShell+"Send" && r.Body.Send != nil:
+		return s.send(sh, r)
+	case r.Header.Action == actShell+"Receive" && r.Body.Receive != nil:
+		return s.receive(ctx, sh, r, fault)
+	case r.Header.Action == actShell+"Signal" && r.Body.Signal != nil:
+		return s.signal(sh, r)
+	case r.Header.Action == actShell+"Disconnect" && r.Body.Disconnect != nil:
+		return "", sh.disconnect(r)
+	}
+	return "", faultNoAction
+}
+
+func decodeStream(text string) ([]byte, error) {
+	return base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
+}
+
+func (s *Server) shell(id string) *shell {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shells[strings.ToUpper(id)]
+}
+
+func (s *Server) create(c *conn, r *request, fault string) (string, *soapFault) {
+	b := r.Body.Shell
+	name, isConfig := strings.CutPrefix(r.Header.ResourceURI, configBase)
+	switch {
+	case b == nil:
+		return "", faultBadHeader
+	case !isConfig || !strings.EqualFold(name, s.cfg.Configuration):
+		return "", faultUnknownConfig
+	case !s.mayEnter(c.login.user):
+		return "", faultDenied
+	}
+	switch v := r.option("protocolversion"); {
+	case v == "":
+		return "", faultMissingVersion
+	case !strings.HasPrefix(v, "2."):
+		return "", faultWrongVersion
+	}
+	id := strings.ToUpper(b.ShellID)
+	if id == "" {
+		id = s.guid()
+	}
+	creation, err := decodeStream(b.CreationXML)
+	if err != nil {
+		return "", faultPlugin
+	}
+	idle, err := parseDuration(b.IdleTimeOut)
+	if err != nil {
+		idle = defaultIdle
+	}
+	cfg := psrp.ServerConfig{Rand: s.cfg.Rand}
+	if fault == faultBroken {
+		cfg.Broken = &psrp.ErrorRecord{Message: "The runspace pool is broken, as ordered.", ID: "RunspaceBroken", Category: psrp.InvalidOperation, Exception: "System.Management.Automation.Runspaces.InvalidRunspacePoolStateException"}
+	}
+	ctx, cancel := context.WithCancel(s.life)
+	sh := &shell{
+		id: id, uri: r.Header.ResourceURI, owner: c.login.user, session: r.Header.SessionID, culture: r.Header.DataLocale.Lang,
+		ctx: ctx, cancel: cancel, core: psrp.NewServerCore(cfg), pool: newQueue(), commands: map[psrp.GUID]*command{},
+		ended: map[psrp.GUID]bool{}, connected: true, idle: max(idle, leastIdle), turn: make(chan struct{}, 1),
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.shells[id] != nil || s.gone[id]:
+		cancel()
+		return "", faultKnownShell
+	case len(s.shells) >= s.cfg.MaxShells:
+		cancel()
+		return "", faultShellQuota
+	}
+	sh.timer = time.AfterFunc(sh.idle, func() {
+		s.log("shell %s was idle for %v", sh.id, sh.idle)
+		s.remove(sh)
+	})
+	if err := sh.core.Receive(psrp.GUID{}, creation); err != nil {
+		s.log("create: %v", err)
+		sh.timer.Stop()
+		cancel()
+		return "", faultPlugin
+	}
+	sh.flush()
+	s.shells[id] = sh
+	return fmt.Sprintf(`<x:ResourceCreated><a:Address>http://%s/wsman</a:Address><a:ReferenceParameters><w:ResourceURI>%s</w:ResourceURI>`+
+		`<w:SelectorSet><w:Selector Name="ShellId">%s</w:Selector></w:SelectorSet></a:ReferenceParameters></x:ResourceCreated>%s`,
+		escape(c.net.LocalAddr().String()), escape(sh.uri), id, sh.describe(c)), nil
+}
+
+// describe is rsp:Shell in the order of Windows Server 2016.
+func (sh *shell) describe(c *conn) string {
+	return fmt.Sprintf(`<rsp:Shell><rsp:ShellId>%s</rsp:ShellId><rsp:ResourceUri>%s</rsp:ResourceUri><rsp:Owner>%s</rsp:Owner><rsp:ClientIP>%s</rsp:ClientIP>`+
+		`<rsp:ProcessId>4242</rsp:ProcessId><rsp:IdleTimeOut>PT%.3fS</rsp:IdleTimeOut><rsp:InputStreams>stdin pr</rsp:InputStreams><rsp:OutputStreams>stdout</rsp:OutputStreams>`+
+		`<rsp:MaxIdleTimeOut>PT2147483.647S</rsp:MaxIdleTimeOut><rsp:Locale>en-US</rsp:Locale><rsp:DataLocale>%s</rsp:DataLocale><rsp:CompressionMode>NoCompression</rsp:CompressionMode>`+
+		`<rsp:ProfileLoaded>Yes</rsp:ProfileLoaded><rsp:Encoding>UTF8</rsp:Encoding><rsp:BufferMode>Block</rsp:BufferMode><rsp:State>Connected</rsp:State>`+
+		`<rsp:ShellRunTime>P0DT0H0M0S</rsp:ShellRunTime><rsp:ShellInactivity>P0DT0H0M0S</rsp:ShellInactivity></rsp:Shell>`,
+		sh.id, escape(sh.uri), escape(sh.owner), escape(c.net.RemoteAddr().String()), sh.idle.Seconds(), escape(orDefault(sh.culture, "en-US")))
+}
+
+func orDefault(s, d string) string {
+	if s == "" {
+		return d
+	}
+	return s
+}
+
+// remove deletes a shell: its pipelines are cancelled and waiting Receives end.
+func (s *Server) remove(sh *shell) {
+	s.mu.Lock()
+	if s.shells[sh.id] == sh {
+		delete(s.shells, sh.id)
+		s.gone[sh.id] = true
+	}
+	s.mu.Unlock()
+	sh.timer.Stop()
+	sh.cancel()
+}
+
+func (sh *shell) touch() {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.ctx.Err() == nil {
+		sh.timer.Reset(sh.idle)
+	}
+}
+
+// flush moves what the core has to say into the queues. The caller holds the lock, or is the shell's only owner.
+func (sh *shell) flush() {
+	for {
+		p, ok := sh.core.Outgoing()
+		if !ok {
+			return
+		}
+		q := sh.pool
+		if !p.Pipeline.IsZero() {
+			c := sh.commands[p.Pipeline]
+			if c == nil {
+				continue // closed by its client
+			}
+			q = c.out
+		}
+		if sh.drop && !sh.connected && q.size > bufferedMost {
+			continue
+		}
+		q.packets = append(q.packets, p)
+		q.size += len(p.Data)
+		q.changed()
+	}
+}
+
+func (s *Server) command(sh *shell, r *request, fault string) (string, *soapFault) {
+	id, err := clixml.ParseGUID(r.Body.CommandLine.CommandID)
+	if err != nil {
+		return "", faultBadHeader
+	}
+	first, err := decodeStream(strings.Join(r.Body.CommandLine.Arguments, ""))
+	if err != nil {
+		return "", faultPlugin
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.commands[id] != nil || sh.ended[id] {
+		return "", faultKnownCommand
+	}
+	sh.commands[id] = &command{id: id, out: newQueue()}
+	sh.ended[id] = true
+	if f := s.feed(sh, id, first, fault); f != nil {
+		delete(sh.commands, id)
+		return "", f
+	}
+	return fmt.Sprintf(`<rsp:CommandResponse><rsp:CommandId>%s</rsp:CommandId></rsp:CommandResponse>`, id), nil
+}
+
+func (s *Server) send(sh *shell, r *request) (string, *soapFault) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for _, stream := range r.Body.Send.Streams {
+		b, err := decodeStream(stream.Data)
+		if err != nil {
+			return "", faultPlugin
+		}
+		var id psrp.GUID
+		if stream.CommandID != "" {
+			if id, err = clixml.ParseGUID(stream.CommandID); err != nil {
+				return "", faultBadHeader
+			}
+			if sh.commands[id] == nil {
+				return "", faultUnknownShell
+			}
+		}
+		if f := s.feed(sh, id, b, ""); f != nil {
+			return "", f
+		}
+	}
+	return `<rsp:SendResponse/>`, nil
+}
+
+// feed gives bytes of a stream to the core and starts what they ask for. The caller holds the shell's lock.
+func (s *Server) feed(sh *shell, id psrp.GUID, b []byte, fault string) *soapFault {
+	if err := sh.core.Receive(id, b); err != nil {
+		if !errors.Is(err, clixml.ErrNoKey) {
+			s.log("a message was refused: %v", err)
+		}
+		return faultPlugin
+	}
+	for {
+		e, ok := sh.core.Next()
+		if !ok {
+			break
+		}
+		p, ok := e.(psrp.PipelineRequested)
+		if !ok {
+			continue
+		}
+		c := sh.commands[p.ID]
+		if c == nil || c.started {
+			return faultPlugin
+		}
+		c.started = true
+		if fault == faultHostCall {
+			_ = sh.core.Ask(psrp.HostCall{Pipeline: p.ID, ID: -100, Method: psrp.HostWriteLine2, Name: "WriteLine2", Args: []any{"ordered host call"}})
+			_ = sh.core.Ask(psrp.HostCall{Pipeline: p.ID, ID: 1, Method: psrp.HostReadLine, Name: "ReadLine"})
+		}
+		ctx, stop := context.WithCancel(sh.ctx)
+		c.stop = stop
+		s.running.Go(func() {
+			defer stop()
+			s.pipeline(ctx, sh, c, p.Commands)
+		})
+	}
+	sh.flush()
+	return nil
+}
+
+func (s *Server) receive(ctx context.Context, sh *shell, r *request, fault string) (string, *soapFault) {
+	q, id := sh.pool, psrp.GUID{}
+	if text := r.Body.Receive.Desired.CommandID; text != "" {
+		var err error
+		if id, err = clixml.ParseGUID(text); err != nil {
+			return "", faultBadHeader
+		}
+		sh.mu.Lock()
+		c := sh.commands[id]
+		sh.mu.Unlock()
+		if c == nil {
+			return "", faultUnknownShell
+		}
+		q = c.out
+	}
+	timeout := time.NewTimer(r.timeout())
+	defer timeout.Stop()
+	for {
+		sh.mu.Lock()
+		streams, done := sh.take(q, id, r.budget(), fault == faultDuplicate)
+		wake := q.wake
+		sh.mu.Unlock()
+		if streams != "" || done {
+			state := ""
+			if done {
+				state = fmt.Sprintf(`<rsp:CommandState CommandId="%s" State="%s"><rsp:ExitCode>0</rsp:ExitCode></rsp:CommandState>`, id, stateDone)
+			}
+			return `<rsp:ReceiveResponse>` + streams + state + `</rsp:ReceiveResponse>`, nil
+		}
+		select {
+		case <-wake:
+		case <-timeout.C:
+			return "", faultTimedOut
+		case <-sh.ctx.Done():
+			return "", faultAborted
+		case <-ctx.Done():
+			return "", faultAborted
+		}
+	}
+}
+
+// take removes what fits one answer. One message makes one Stream element. The caller holds the lock.
+func (sh *shell) take(q *queue, id psrp.GUID, budget int, twice bool) (streams string, done bool) {
+	var b strings.Builder
+	used := 0
+	attribute := ""
+	if !id.IsZero() {
+		attribute = fmt.Sprintf(` CommandId="%s"`, id)
+	}
+	for len(q.packets) > 0 {
+		first := q.packets[0]
+		var data []byte
+		n := 0
+		for n < len(q.packets) && q.packets[n].Object == first.Object {
+			if n > 0 && used+len(data)+len(q.packets[n].Data) > budget {
+				break
+			}
+			data = append(data, q.packets[n].Data...)
+			n++
+		}
+		if used > 0 && used+len(data) > budget {
+			break
+		}
+		if twice {
+			data = append(data, data...)
+		}
+		fmt.Fprintf(&b, `<rsp:Stream Name="stdout"%s>%s</rsp:Stream>`, attribute, base64.StdEncoding.EncodeToString(data))
+		used += len(data)
+		for _, p := range q.packets[:n] {
+			q.size -= len(p.Data)
+		}
+		q.packets = q.packets[n:]
+		if used >= budget {
+			break
+		}
+	}
+	if used > 0 {
+		q.changed() // a cmdlet may wait for room
+	}
+	if len(q.packets) == 0 && q.final {
+		done = true
+		delete(sh.commands, id)
+		sh.core.Forget(id)
+	}
+	return b.String(), done
+}
+
+func (s *Server) signal(sh *shell, r *request) (string, *soapFault) {
+	id, err := clixml.ParseGUID(r.Body.Signal.CommandID)
+	if err != nil {
+		return "", faultBadHeader
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	c := sh.commands[id]
+	if c == nil {
+		return "", faultUnknownShell
+	}
+	c.stopped = true
+	if c.stop != nil {
+		c.stop()
+	}
+	// The transposed letters are real: only this code stops gracefully, any other closes the command.
+	if strings.TrimSpace(r.Body.Signal.Code) != "powershell/signal/crtl_c" {
+		delete(sh.commands, id)
+		sh.core.Forget(id)
+	}
+	return `<rsp:SignalResponse/>`, nil
+}
+
+func (sh *shell) disconnect(r *request) *soapFault {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.connected = false
+	sh.drop = strings.EqualFold(strings.TrimSpace(r.Body.Disconnect.BufferMode), "Drop")
+	if d, err := parseDuration(r.Body.Disconnect.IdleTimeOut); err == nil && d > 0 {
+		sh.idle = max(d, leastIdle)
+	}
+	sh.timer.Reset(sh.idle)
+	for _, c := range sh.commands {
+		c.out.changed() // a cmdlet that waited for room goes on when output may be dropped
+	}
+	return nil
+}
+
+func (sh *shell) reconnect(r *request) *soapFault {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.session != "" && !strings.EqualFold(sh.session, r.Header.SessionID) {
+		return faultOtherSession
+	}
+	if r.Body.Reconnect != nil && r.Body.Reconnect.CommandID != "" {
+		id, err := clixml.ParseGUID(r.Body.Reconnect.CommandID)
+		if err != nil || sh.commands[id] == nil {
+			return faultUnknownShell
+		}
+	}
+	sh.connected, sh.drop = true, false
+	return nil
+}

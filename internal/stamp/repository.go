@@ -149,6 +149,28 @@ func (r *Repository) Sub(name string) (*os.Root, error) {
 	return root.OpenRoot(rest)
 }
 
+// Make is Sub for a directory that may not exist yet: it is made, with the folders above it.
+func (r *Repository) Make(name string) (*os.Root, error) {
+	root, rest := r.root, ""
+	if rel, err := r.Rel(name); err == nil {
+		rest = filepath.FromSlash(rel)
+	} else {
+		base, below, ok := r.allowed(name)
+		if !ok {
+			return nil, &OutsideError{Path: name}
+		}
+		if root, err = os.OpenRoot(base); err != nil {
+			return nil, err
+		}
+		defer root.Close()
+		rest = below
+	}
+	if err := root.MkdirAll(rest, 0o755); err != nil {
+		return nil, err
+	}
+	return root.OpenRoot(rest)
+}
+
 // absolute knows the absolute paths of every system, because a stamp file is read on Linux and applied on Windows.
 func absolute(p string) bool {
 	drive := len(p) >= 2 && p[1] == ':' && (p[0]|0x20 >= 'a' && p[0]|0x20 <= 'z')

@@ -7,11 +7,9 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -112,7 +110,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("run "+cmd.CommandPath()+" --help", "%w", err)
 	})
-	root.AddCommand(a.validateCommand(), a.targetCommand(), a.versionCommand())
+	root.AddCommand(a.csrCommand(), a.validateCommand(), a.targetCommand(), a.versionCommand())
 	return root
 }
 
@@ -250,26 +248,4 @@ func readSecretFile(path string) ([]byte, error) {
 		err = fmt.Errorf("more than %d bytes: this is not a secret", maxSecret)
 	}
 	return b, err
-}
-
-// writeFile replaces a file as a whole: a killed run leaves the old one or the new one.
-func writeFile(path string, b []byte, mode os.FileMode) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, ".certstamp-*")
-	if err != nil {
-		return err
-	}
-	name := f.Name()
-	_, werr := f.Write(b)
-	err = errors.Join(werr, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(name, path)
-	}
-	if err != nil {
-		_ = os.Remove(name)
-	}
-	return err
 }

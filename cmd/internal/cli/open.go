@@ -29,7 +29,11 @@ func (a *app) path(p string) string {
 	if p == "" || filepath.IsAbs(p) {
 		return p
 	}
-	return filepath.Join(a.env.Dir, p)
+	abs, err := filepath.Abs(filepath.Join(a.env.Dir, p))
+	if err != nil {
+		return filepath.Join(a.env.Dir, p) // the working directory is gone; opening it will say so
+	}
+	return abs
 }
 
 // repository opens the checkout: the nearest folder above the working directory that has stamps or is a Git work tree.

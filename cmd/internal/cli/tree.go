@@ -49,17 +49,22 @@ func (a *app) readTree(s *stamp.Stamp, identity secret.Value) (*tree, error) {
 		return nil, configuration(fmt.Errorf("stamp %s: age-identity: %w", s.Name, err), "the reference must lead to an age identity, AGE-SECRET-KEY-…")
 	}
 	t := &tree{paths: map[string]string{}}
-	err = fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
+	level, err := identityLevel(root.FS(), string(s.Identity))
+	if err != nil {
+		return nil, configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), "")
+	}
+	err = fs.WalkDir(root.FS(), ".", func(real string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if p == "." {
+		p := strings.TrimPrefix(real, level)
+		if real == "." || p == "" || real+"/" == level {
 			return nil
 		}
 		if len(t.listing) >= maxEntries {
 			return fmt.Errorf("more than %d entries", maxEntries)
 		}
-		if strings.Count(p, "/") >= maxDepth {
+		if strings.Count(real, "/") >= maxDepth {
 			return fmt.Errorf("%q lies more than %d folders deep", p, maxDepth)
 		}
 		if d.IsDir() {
@@ -71,18 +76,44 @@ func (a *app) readTree(s *stamp.Stamp, identity secret.Value) (*tree, error) {
 		if !strings.HasSuffix(lower, ".pfx") && !strings.HasSuffix(lower, ".pfx.age") {
 			return nil
 		}
-		f, err := readEntry(root.FS(), p, identities)
+		f, err := readEntry(root.FS(), real, identities)
 		if err != nil {
-			return fmt.Errorf("%q: %w", p, err)
+			return fmt.Errorf("%q: %w", real, err)
 		}
+		f.Path = p
 		t.files = append(t.files, f)
-		t.paths[p] = path.Join(s.Certificates, p)
+		t.paths[p] = path.Join(s.Certificates, real)
 		return nil
 	})
 	if err != nil {
 		return nil, configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), "")
 	}
 	return t, nil
+}
+
+// identityLevel is the prefix of the folder that is named after the identity system, as the share has it and pack writes
+// it. A tree without that level is fine too: then ADFS holds a file, the certificate of the endpoint with that name.
+// Whatever lies beside the level stays in the listing and is judged as what it is, a stray.
+func identityLevel(fsys fs.FS, identity string) (string, error) {
+	entries, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		if !e.IsDir() || !strings.EqualFold(e.Name(), identity) {
+			continue
+		}
+		below, err := fs.ReadDir(fsys, e.Name())
+		if err != nil {
+			return "", err
+		}
+		for _, b := range below {
+			if b.IsDir() {
+				return e.Name() + "/", nil
+			}
+		}
+	}
+	return "", nil
 }
 
 func readEntry(fsys fs.FS, p string, identities []age.Identity) (validate.File, error) {

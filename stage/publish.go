@@ -195,6 +195,20 @@ func begin(ctx context.Context, sh Share, sec plan.StageSection, digest string, 
 	return t, func() { _ = release() }, nil
 }
 
+// Hold takes the share's lock for as long as something else works on the stamp: a rotation reads the share for an hour, and
+// nobody may publish meanwhile. Owner is shown to whoever finds it held.
+func Hold(sh Share, owner string) (release func() error, err error) {
+	t := &transaction{sh: sh}
+	if err := t.mkdir(work); err != nil {
+		return nil, wrap("make the work folder", err)
+	}
+	release, err = sh.Lock(lockFile, owner)
+	if err != nil {
+		return nil, wrap("lock the share", err)
+	}
+	return release, nil
+}
+
 func (t *transaction) note(step, state string, facts map[string]string) error {
 	if t.o.Journal == nil {
 		return nil

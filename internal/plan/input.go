@@ -42,6 +42,7 @@ type Input struct {
 	NoPEPCheck   string      // reason: stage may publish without asking the endpoint first
 	Fresh        string      // reason: start anew although the last action failed
 	Adopt        string      // reason: rerun a failed rotation that this tool did not start
+	KnowIdentity string      // reason: the identity system is known although no AD FS endpoint can be seen
 	RerunOf      Kind        // rerun: External (default) or Internal
 }
 
@@ -73,4 +74,5 @@ const (
 	AssertNoPEPCheck        = "no-pep-check"
 	AssertFresh             = "fresh"
 	AssertAdopt             = "adopt"
+	AssertIdentity          = "identity"
 )

@@ -176,6 +176,9 @@ func (m *maker) acknowledgements() {
 	if m.in.Fresh != "" {
 		m.assert(AssertFresh, "start anew although the last action failed", m.in.Fresh)
 	}
+	if m.in.KnowIdentity != "" {
+		m.assert(AssertIdentity, string(m.in.Identity), m.in.KnowIdentity)
+	}
 	if m.in.Adopt != "" {
 		m.assert(AssertAdopt, "continue a rotation that certstamp did not start", m.in.Adopt)
 	}

@@ -123,7 +123,11 @@ var unsetVariable = regexp.MustCompile(`^\$\([^)]+\)$`)
 // person's own terminal it is accepted: that person chose the file, and the caller shows the target before it sends
 // anything.
 func (s *Stamp) CheckTarget(want string, ci bool) error {
-	digest := s.Target().Digest()
+	return CheckTarget(s.Name, s.Target().Digest(), want, ci)
+}
+
+// CheckTarget does the same for a digest that is known from elsewhere, such as a plan's.
+func CheckTarget(name, digest, want string, ci bool) error {
 	want = strings.TrimSpace(want)
 	if unsetVariable.MatchString(want) {
 		want = ""
@@ -134,7 +138,7 @@ func (s *Stamp) CheckTarget(want string, ci bool) error {
 	if strings.TrimPrefix(want, "sha256:") == digest {
 		return nil
 	}
-	return &TargetError{Stamp: s.Name, Digest: digest, Pinned: want}
+	return &TargetError{Stamp: name, Digest: digest, Pinned: want}
 }
 
 // certificatesDigest is the SHA-256 over the certificates of a PEM file, so that comments and line ends don't count.

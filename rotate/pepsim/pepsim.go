@@ -5,7 +5,7 @@
 // that counts. It is no proof of the protocol; strangers are. Its wire is faithful, its identity is marked: the CloudID
 // and every subject it makes begin with SIMULATED, and it listens on loopback only.
 //
-// A Config describes the stamp, New checks it, Serve runs it. ReadScenario makes a Config from a file.
+// A Config describes the stamp, New checks it, Serve runs it. ReadScenario reads the same from a file.
 package pepsim
 
 import (
@@ -19,6 +19,7 @@ import (
 	"log"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -213,7 +214,7 @@ type Listeners struct {
 // Serve runs the stamp until ctx ends, then closes the listeners and waits until everything has stopped. A rotation that
 // is under way ends with the process, as with a stamp that loses its power.
 func (s *Server) Serve(ctx context.Context, l Listeners) error {
-	for _, one := range append(l.WinRM, l.TLS) {
+	for _, one := range append(slices.Clone(l.WinRM), l.TLS) {
 		if one != nil && !isLoopback(one.Addr()) {
 			return fmt.Errorf("%v is not on loopback: a simulated stamp listens nowhere else", one.Addr())
 		}

@@ -453,4 +453,3 @@ func readPFX(share fs.FS, name, password string) (tls.Certificate, error) {
 	}
 	return out, nil
 }
-

@@ -7,8 +7,6 @@ import (
 	"io"
 
 	"go.yaml.in/yaml/v4"
-
-	"github.com/certstamp/certstamp/internal/secret"
 )
 
 // Scenario is a file that describes a stamp to play. Passwords are references, as everywhere.
@@ -71,9 +69,4 @@ func ReadScenario(b []byte) (*Scenario, error) {
 		return nil, errors.New("scenario: more than one document")
 	}
 	return s, nil
-}
-
-// ParseReference reads a password's reference.
-func ParseReference(role secret.Role, text string) (secret.Ref, error) {
-	return secret.ParseRef(role, text)
 }

@@ -110,7 +110,11 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("run "+cmd.CommandPath()+" --help", "%w", err)
 	})
-	root.AddCommand(a.csrCommand(), a.validateCommand(), a.targetCommand(), a.versionCommand())
+	root.AddCommand(
+		a.csrCommand(), a.packCommand(), a.validateCommand(), a.targetCommand(), a.planCommand(),
+		a.stageCommand(), a.rotateCommand(), a.verifyCommand(), a.unstageCommand(), a.bmcCommand(),
+		a.simulateCommand(), a.demoCommand(), a.versionCommand(),
+	)
 	return root
 }
 

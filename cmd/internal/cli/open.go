@@ -141,9 +141,11 @@ func (a *app) absoluteAllowed() []string {
 
 // checkTarget holds a stamp against the target pinned outside the repository. It comes before the first name is looked
 // up and before the first secret is resolved.
-func (a *app) checkTarget(s *stamp.Stamp) error {
+func (a *app) checkTarget(s *stamp.Stamp) error { return a.checkPinned(s.Name, s.Target().Digest()) }
+
+func (a *app) checkPinned(name, digest string) error {
 	inCI := a.emitter.Platform != ci.Plain || a.env.Getenv("CI") == "true"
-	if err := s.CheckTarget(a.env.Getenv("CERTSTAMP_TARGET"), inCI); err != nil {
+	if err := stamp.CheckTarget(name, digest, a.env.Getenv("CERTSTAMP_TARGET"), inCI); err != nil {
 		return fail(exitRefused, "target", err, "")
 	}
 	return nil

@@ -148,6 +148,10 @@ func readBounded(fsys fs.FS, p string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	return readStream(f, most)
+}
+
+func readStream(f fs.File, most int64) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ type Command func(ctx context.Context, dir string, env map[string]string, args [
 // Options say where the demo goes.
 type Options struct {
 	Out    string // output folder; replaced if it is the demo's own
+	Shown  string // what a person calls it
 	Now    func() time.Time
 	Run    Command
 	Stdout io.Writer
@@ -79,7 +80,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
 		return err
 	}
-	p.say("\ndone in %s: open %s", o.Now().Sub(started).Round(time.Second), filepath.Join(o.Out, "report.html"))
+	p.say("\ndone in %s: open %s", o.Now().Sub(started).Round(time.Second), filepath.Join(o.Shown, "report.html"))
 	return nil
 }
 
@@ -136,7 +137,7 @@ func (p *player) simulate(ctx context.Context, s *Stamp, done chan<- error) erro
 
 // command shows a command as a person would type it, runs it, and keeps its document.
 func (p *player) command(ctx context.Context, env map[string]string, want int, args ...string) (*report.Document, error) {
-	p.say("\n$ certstamp %s", strings.Join(args, " "))
+	p.say("\n$ certstamp %s", typed(args))
 	p.n++
 	file := filepath.Join(p.w.Dir, "documents", fmt.Sprintf("%02d-%s.json", p.n, args[0]))
 	all := map[string]string{}
@@ -160,6 +161,17 @@ func (p *player) command(ctx context.Context, env map[string]string, want int, a
 		return d, fmt.Errorf("certstamp %s: exit %d, expected %d", args[0], code, want)
 	}
 	return d, nil
+}
+
+// typed is a command line as a person would type it.
+func typed(args []string) string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		if out[i] = a; strings.ContainsAny(a, ` \*$'`) {
+			out[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 // pipeline takes one stamp from request to rotation.
@@ -200,6 +212,6 @@ func (p *player) pipeline(ctx context.Context, s *Stamp) error {
 	if d, err = p.command(ctx, env, 0, "plan", "--stamp", stamp, "--kind", "bmc", "--out", file); err != nil {
 		return err
 	}
-	_, err = p.command(ctx, env, 0, "bmc", "--plan", file, "--plan-sha256", d.Stamps[0].PlanSHA256)
+	_, err = p.command(ctx, env, 0, append([]string{"bmc", "--plan", file, "--plan-sha256", d.Stamps[0].PlanSHA256}, allow...)...)
 	return err
 }

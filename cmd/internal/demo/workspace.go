@@ -26,13 +26,14 @@ type Spec struct {
 	Identity policies.Identity
 	Version  string
 	Speed    int    // how much faster than real time the stamp's rotation runs
+	BMC      string // who changes the controllers: pep from 1910 on, else external
 	Extra    string // further lines for its scenario: failures and faults to order
 }
 
 // Specs are the stamps of the demo: one of each identity system, on both sides of what changed in between.
 var Specs = []Spec{
-	{Name: "east", Region: "east", Identity: policies.AAD, Version: "1.2301.2.58", Speed: 1200},
-	{Name: "west", Region: "west", Identity: policies.ADFS, Version: "1.1811.0.101", Speed: 1200},
+	{Name: "east", Region: "east", Identity: policies.AAD, Version: "1.2301.2.58", Speed: 1200, BMC: "pep"},
+	{Name: "west", Region: "west", Identity: policies.ADFS, Version: "1.1811.0.101", Speed: 1200, BMC: "external"},
 }
 
 // FQDN is the external domain of all made-up stamps.
@@ -264,7 +265,7 @@ pep:
   user: SIMULATED\CloudAdmin
   password: env:PEP_PASSWORD
 bmc:
-  update: pep
+  update: {{.S.BMC}}
   new-password: env:BMC_NEW_PASSWORD
 backup: {{q (printf "file:%s" .S.Backup)}}
 resolve: ["*:443:127.0.0.1:{{.Port}}"]

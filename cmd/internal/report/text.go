@@ -81,8 +81,8 @@ func (t texter) stamp(d *Document, s *Stamp) {
 		t.line("  %-12s %-24s %s%s", e.Verdict, e.Endpoint, ci.Text(e.Host), detail)
 	}
 	for _, h := range s.Health {
-		if h.After == "" {
-			t.line("  %-5s %s", ci.Text(h.Before), ci.Text(h.Test))
+		if h.Before == "" {
+			t.line("  %-5s %s", ci.Text(h.After), ci.Text(h.Test))
 			continue
 		}
 		t.line("  %-5s %s (before: %s)", ci.Text(h.After), ci.Text(h.Test), ci.Text(h.Before))

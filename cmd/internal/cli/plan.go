@@ -1,0 +1,301 @@
+package cli
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"crypto/sha256"
+
+	"github.com/spf13/cobra"
+
+	"github.com/certstamp/certstamp/cmd/internal/report"
+	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/validate"
+)
+
+// wanted is everything a person decides about a plan. It is all found again in the plan's assertions, because applying it
+// means deriving it once more from nothing but the plan and the checkout.
+type wanted struct {
+	kind         plan.Kind
+	rerunOf      plan.Kind
+	asOf         time.Time
+	observed     []plan.Observed // nil: look now
+	acceptHealth []plan.Assertion
+	combined     string
+	reason       string
+	noPEPCheck   string
+	fresh        string
+	adopt        string
+	identity     string
+}
+
+func (a *app) planCommand() *cobra.Command {
+	var (
+		w            wanted
+		kind, of     string
+		out, asOf    string
+		acceptHealth []string
+	)
+	cmd := &cobra.Command{
+		Use:   "plan",
+		Short: "make the plan that reviewers approve",
+		Long: "Judges the set, reads what the endpoints serve, and writes one plan: every step with its reason, its state before and after, the\n" +
+			"SHA-256 of each file. It logs in nowhere. What must not be rotated gets no plan, with every reason at once.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w.kind, w.rerunOf = plan.Kind(kind), plan.Kind(of)
+			var err error
+			if w.asOf, err = a.asOf(asOf); err != nil {
+				return err
+			}
+			for _, text := range acceptHealth {
+				test, why, ok := strings.Cut(text, "=")
+				if !ok || test == "" || strings.TrimSpace(why) == "" {
+					return usagef("write --accept-health AzsName=REASON", "--accept-health %q has no reason", text)
+				}
+				w.acceptHealth = append(w.acceptHealth, plan.Assertion{What: test, Value: "accepted", Reason: strings.TrimSpace(why)})
+			}
+			return a.plans(cmd.Context(), w, out)
+		},
+	}
+	a.stampFlag(cmd)
+	f := cmd.Flags()
+	f.StringVar(&kind, "kind", string(plan.External), "external, internal, bmc or rerun")
+	f.StringVar(&of, "rerun-of", "", "with --kind rerun: external (default) or internal")
+	f.StringVar(&out, "out", "", "file to write, or folder for several stamps (default: plan-NAME.json here)")
+	f.StringVar(&asOf, "as-of", "", "plan as of this time, RFC 3339 (default: now)")
+	f.StringArrayVar(&acceptHealth, "accept-health", nil, "TEST=REASON: a health test that may fail; repeatable")
+	f.StringVar(&w.reason, "reason", "", "of an internal rotation: \"compromise: …\" or \"alert: …\"")
+	f.StringVar(&w.combined, "combined", "", "reason: below 1811 internal secrets rotate in the same run")
+	f.StringVar(&w.noPEPCheck, "no-pep-check", "", "reason: stage may publish without asking the privileged endpoint first")
+	f.StringVar(&w.fresh, "fresh", "", "reason: start anew although the stamp's last rotation failed")
+	f.StringVar(&w.adopt, "adopt", "", "reason: rerun a failed rotation that certstamp did not start")
+	f.StringVar(&w.identity, "identity-known", "", "reason: the identity system is as the stamp file says, although no AD FS endpoint can be seen")
+	return cmd
+}
+
+// plans makes one plan per stamp. Every stamp is tried before the first refusal is reported.
+func (a *app) plans(ctx context.Context, w wanted, out string) error {
+	jobs, err := a.jobs()
+	if err != nil {
+		return err
+	}
+	a.doc.AsOf = w.asOf.Format(time.RFC3339)
+	var refused []string
+	for _, j := range jobs {
+		// Nothing secret leaves here; but where a target is pinned, no name of another one is looked up either.
+		if a.env.Getenv("CERTSTAMP_TARGET") != "" {
+			if err := a.checkTarget(j.stamp); err != nil {
+				return err
+			}
+		}
+		entry, err := a.planOne(ctx, j, w, planFile(out, j.stamp.Name, len(jobs)))
+		if err != nil {
+			return err
+		}
+		if entry.Plan == nil {
+			refused = append(refused, j.stamp.Name)
+		}
+		a.doc.Stamps = append(a.doc.Stamps, entry)
+	}
+	if len(refused) > 0 {
+		return refusedf("plan-refused", "mend what the findings name, then plan again", "no plan for %s", strings.Join(refused, ", "))
+	}
+	if len(jobs) == 1 {
+		if err := a.emitter.Output("plan-sha256", a.doc.Stamps[0].PlanSHA256); err != nil {
+			return configuration(fmt.Errorf("set the step output: %w", err), "")
+		}
+	}
+	return nil
+}
+
+func planFile(out, name string, stamps int) string {
+	own := "plan-" + name + ".json"
+	switch {
+	case out == "":
+		return own
+	case stamps > 1 || strings.HasSuffix(out, "/") || strings.HasSuffix(out, string(os.PathSeparator)):
+		return filepath.Join(out, own)
+	}
+	return out
+}
+
+func (a *app) planOne(ctx context.Context, j *job, w wanted, file string) (report.Stamp, error) {
+	entry := report.Stamp{Stamp: j.stamp.Name, Simulated: j.stamp.Simulated}
+	in, judged, err := a.planInput(ctx, j, w)
+	if err != nil {
+		return entry, err
+	}
+	p, findings := plan.New(in)
+	entry.Findings = findings
+	if p == nil {
+		if judged != nil && judged.outcome.Report.Verdict != validate.Pass {
+			r := judged.outcome.Report
+			entry.Verdict, entry.Certificates, entry.Set = r.Verdict, failedOnly(r.Certificates), r.Set
+		}
+		entry.Outcome = "refused"
+		return entry, nil
+	}
+	b, err := p.Marshal()
+	if err != nil {
+		return entry, err
+	}
+	if err := writeFile(a.path(file), b, 0o644); err != nil {
+		return entry, configuration(fmt.Errorf("write the plan: %w", err), "")
+	}
+	entry.Plan, entry.PlanSHA256, entry.PlanFile, entry.Outcome = p, plan.Digest(b), filepath.ToSlash(file), "planned"
+	a.doc.Files = append(a.doc.Files, filepath.ToSlash(file))
+	next := "stage"
+	switch {
+	case p.Kind == plan.BMC:
+		next = "bmc"
+	case p.Stage == nil:
+		next = "rotate"
+	}
+	entry.Next = fmt.Sprintf("after approval: certstamp %s --plan %s --plan-sha256 %s", next, entry.PlanFile, entry.PlanSHA256)
+	return entry, nil
+}
+
+// failedOnly keeps a refusal readable: what passed is for certstamp validate.
+func failedOnly(list []validate.CertificateReport) []validate.CertificateReport {
+	return slices.DeleteFunc(slices.Clone(list), func(c validate.CertificateReport) bool { return c.Verdict == validate.Pass })
+}
+
+// planInput gathers what a plan is made from. The judgement is nil for kinds that have no certificates.
+func (a *app) planInput(ctx context.Context, j *job, w wanted) (plan.Input, *judgement, error) {
+	s := j.stamp
+	repo, err := a.repository()
+	if err != nil {
+		return plan.Input{}, nil, err
+	}
+	in := plan.Input{
+		Kind: w.kind, Tool: a.env.Version, AsOf: w.asOf,
+		Stamp: plan.Stamp{
+			Name: s.Name, File: s.File, Region: s.Region, FQDN: s.FQDN, Identity: string(s.Identity), Version: s.Version.String(),
+			CloudID: s.CloudID, Optional: s.OptionalEndpoints, StampDigest: s.Digest, PolicyDigest: j.policy.Digest(), TargetDigest: s.Target().Digest(),
+		},
+		Version: s.Version, Identity: s.Identity, Simulated: s.Simulated, PreviouslyRotated: s.PreviouslyRotated, Policy: j.policy,
+		Share: plan.Share{
+			UNC: s.Share.UNC, Folder: s.Share.Folder, User: s.Share.User, AccessUser: s.Share.AccessUser,
+			AccessPassword: reference(s.Share.AccessPassword), Backup: s.Backup,
+		},
+		PFXPassword: reference(s.PFXPassword),
+		PEP: plan.PEP{
+			Hosts: slices.Clone(s.PEP.Hosts), TLS: s.PEP.TLS, Pin: s.PEP.Pin, CA: s.PEP.CA, User: s.PEP.User,
+			Password: reference(s.PEP.Password), Configuration: s.PEP.Configuration,
+		},
+		BMC:  plan.BMCChange{Update: s.BMC.Update, NewUser: s.BMC.NewUser, NewPassword: reference(s.BMC.NewPassword)},
+		Port: s.Port, Resolve: slices.Clone(s.Resolve), Windows: s.Windows.Strings(),
+		AcceptHealth: w.acceptHealth, Combined: w.combined, Reason: w.reason, NoPEPCheck: w.noPEPCheck, Fresh: w.fresh,
+		Adopt: w.adopt, KnowIdentity: w.identity, RerunOf: w.rerunOf,
+	}
+	in.Repository, in.Commit = a.source(ctx, repo.Dir())
+	if w.kind != plan.External && w.kind != plan.Rerun || w.rerunOf == plan.Internal {
+		return in, nil, nil
+	}
+	switch m := s.InstalledCA.Mode; m {
+	case "endpoints":
+	case "file":
+		in.InstalledCA = "as in " + s.InstalledCA.File
+	default:
+		in.InstalledCA = m
+	}
+	how := judging{asOf: w.asOf, observed: w.observed}
+	if how.observed == nil {
+		if how.observed, err = a.observe(ctx, j); err != nil {
+			return in, nil, err
+		}
+	}
+	judged, err := a.judge(ctx, j, how)
+	if err != nil {
+		return in, nil, err
+	}
+	in.Observed = judged.observed
+	in.Report = judged.outcome.Report
+	in.Certificates = planned(judged)
+	for _, t := range judged.outcome.Transitions {
+		in.Transitions = append(in.Transitions, plan.Transition{
+			Endpoint: t.Endpoint, From: string(t.From), To: string(t.To), Decision: string(t.Decision), Evidence: t.Evidence, Source: t.Source,
+		})
+	}
+	return in, judged, nil
+}
+
+func reference(r secret.Ref) string {
+	if r.IsZero() {
+		return ""
+	}
+	return r.String()
+}
+
+// planned lists the files of the set as the plan holds them. A sealed file gets the name that it will have on the share.
+func planned(j *judgement) []plan.Certificate {
+	var out []plan.Certificate
+	for i := range j.outcome.Subjects {
+		s := &j.outcome.Subjects[i]
+		if s.Leaf == nil || s.Endpoint.ID == "" {
+			continue // a finding says so already
+		}
+		out = append(out, plan.Certificate{
+			Endpoint: s.Endpoint.ID, Folder: s.Folder, File: strings.TrimSuffix(s.File, ".age"), Path: j.tree.paths[s.Path],
+			Size: s.Size, BlobSHA256: s.BlobSHA256, PFXSHA256: s.PFXSHA256, LeafSHA256: s.LeafSHA256(), SPKISHA256: s.SPKISHA256(),
+			Thumbprint: s.Thumbprint(), NotBefore: s.Leaf.NotBefore.UTC().Format(time.RFC3339), NotAfter: s.Leaf.NotAfter.UTC().Format(time.RFC3339),
+			Subject: s.Leaf.Subject.String(), Issuer: s.Leaf.Issuer.String(),
+		})
+	}
+	return out
+}
+
+// plannedFile opens a planned file in the checkout, unsealed, and holds it against the plan.
+func (a *app) plannedFile(p *plan.Plan, identity secret.Value) func(plan.PlannedFile) ([]byte, error) {
+	return func(f plan.PlannedFile) ([]byte, error) {
+		i := slices.IndexFunc(p.Certificates, func(c plan.Certificate) bool { return c.Folder == f.Folder && c.File == f.Name })
+		if i < 0 {
+			return nil, fmt.Errorf("the plan has no certificate %s/%s", f.Folder, f.Name)
+		}
+		repo, err := a.repository()
+		if err != nil {
+			return nil, err
+		}
+		b, err := repo.ReadFile(p.Certificates[i].Path, maxFile)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(b)
+		if got := hex.EncodeToString(sum[:]); got != p.Certificates[i].BlobSHA256 {
+			return nil, fmt.Errorf("%s has SHA-256 %s, the plan says %s", p.Certificates[i].Path, got, p.Certificates[i].BlobSHA256)
+		}
+		if !strings.HasSuffix(strings.ToLower(p.Certificates[i].Path), ".age") {
+			return b, nil
+		}
+		ids, err := ageIdentities(identity)
+		if err != nil {
+			return nil, err
+		}
+		return unseal(b, ids)
+	}
+}
+
+// backupFile opens a planned file in the backup, which is laid out like the share.
+func (a *app) backupFile(sec plan.StageSection) func(plan.PlannedFile) ([]byte, error) {
+	return func(f plan.PlannedFile) ([]byte, error) {
+		repo, err := a.repository()
+		if err != nil {
+			return nil, err
+		}
+		root, err := repo.Sub(sec.Backup)
+		if err != nil {
+			return nil, err
+		}
+		defer root.Close()
+		return readBounded(root.FS(), path.Join(sec.Identity, f.Folder, f.Name), maxFile)
+	}
+}

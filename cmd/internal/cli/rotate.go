@@ -1,0 +1,467 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/certstamp/certstamp/cmd/internal/report"
+	"github.com/certstamp/certstamp/internal/live"
+	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/internal/stamp"
+	"github.com/certstamp/certstamp/policies"
+	"github.com/certstamp/certstamp/rotate"
+	"github.com/certstamp/certstamp/rotate/pep"
+	"github.com/certstamp/certstamp/stage"
+	"github.com/certstamp/certstamp/validate"
+)
+
+func (a *app) rotateCommand() *cobra.Command {
+	var (
+		how           binding
+		check, attach bool
+	)
+	cmd := &cobra.Command{
+		Use:   "rotate",
+		Short: "start the planned rotation, once, and watch it to its end",
+		Long: "Guards the stamp, checks that it is ready, journals, starts the rotation and watches. A second run never starts it again: it finds\n" +
+			"out how the first one ended. --attach does only that. --check is a read-only go or no-go. Interrupting leaves the rotation running.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if check && attach {
+				return usagef("", "--check and --attach exclude each other")
+			}
+			b, err := a.bind(how)
+			if err != nil {
+				return err
+			}
+			defer b.Close()
+			if b.plan.Rotate == nil {
+				return usagef("", "a plan of kind %s rotates nothing", b.plan.Kind)
+			}
+			switch {
+			case check:
+				return a.rotateCheck(cmd.Context(), b, how)
+			case attach:
+				return a.rotateAttach(cmd.Context(), b, how)
+			}
+			return a.rotate(cmd.Context(), b, how)
+		},
+	}
+	how.flags(cmd)
+	cmd.Flags().BoolVar(&check, "check", false, "only say whether the rotation could start now")
+	cmd.Flags().BoolVar(&attach, "attach", false, "only find out how a rotation that was started comes out")
+	return cmd
+}
+
+// shareIfAny opens the share when this machine sees it. An internal rotation has none.
+func (a *app) shareIfAny(b *bound) (stage.Share, error) {
+	if b.plan.Stage == nil || b.plan.Stage.Folder == "" {
+		return nil, nil
+	}
+	return a.share(b, b.plan.Stage.Folder)
+}
+
+func (a *app) rotate(ctx context.Context, b *bound, how binding) error {
+	sh, err := a.shareIfAny(b)
+	if err != nil {
+		return err
+	}
+	if err := a.openWitness(b, a.journalFile(b, how.journal), sh, true); err != nil {
+		return err
+	}
+	if !b.witness.started() {
+		if err := a.rederive(ctx, b); err != nil {
+			return err
+		}
+		if err := a.mustBeStaged(ctx, b, sh); err != nil {
+			return err
+		}
+	}
+	if sh != nil {
+		release, err := stage.Hold(sh, b.owner("rotate"))
+		if err != nil {
+			return stageFailure(ctx, b, a, err)
+		}
+		b.clean = append(b.clean, func() { _ = release() })
+		// What another machine wrote while we waited for the lock counts too.
+		log, err := shareLog(sh)
+		if err != nil {
+			return environment("journal", fmt.Errorf("read the journal on the share: %w", err), "")
+		}
+		b.witness.others = append(b.witness.others, log)
+	}
+	job, deps, watch, err := a.rotation(b)
+	if err != nil {
+		return err
+	}
+	out, err := rotate.Run(ctx, deps, job)
+	return a.rotated(ctx, b, watch, out, err)
+}
+
+func (a *app) rotateAttach(ctx context.Context, b *bound, how binding) error {
+	sh, err := a.shareIfAny(b)
+	if err != nil {
+		a.progress("the journal on the share cannot be read: %v", err)
+		sh = nil
+	}
+	if err := a.openWitness(b, a.journalFile(b, how.journal), sh, true); err != nil {
+		return err
+	}
+	job, deps, watch, err := a.rotation(b)
+	if err != nil {
+		return err
+	}
+	out, err := rotate.Attach(ctx, deps, job)
+	return a.rotated(ctx, b, watch, out, err)
+}
+
+func (a *app) rotateCheck(ctx context.Context, b *bound, how binding) error {
+	sh, err := a.shareIfAny(b)
+	if err != nil {
+		return err
+	}
+	if err := a.openWitness(b, a.journalFile(b, how.journal), sh, false); err != nil {
+		return err
+	}
+	if !b.witness.started() {
+		if err := a.rederive(ctx, b); err != nil {
+			return err
+		}
+		if err := a.mustBeStaged(ctx, b, sh); err != nil {
+			return err
+		}
+	}
+	job, deps, watch, err := a.rotation(b)
+	if err != nil {
+		return err
+	}
+	out, err := rotate.Check(ctx, deps, job)
+	if err != nil || out.Ending != "" {
+		return a.rotated(ctx, b, watch, out, err)
+	}
+	a.reportOutcome(b, watch, out)
+	for _, f := range out.Findings {
+		if f.Result == validate.Fail {
+			b.entry.Outcome, b.entry.Message = "no-go", "rotate --check: no go"
+			a.doc.Stamps = append(a.doc.Stamps, b.entry)
+			return refusedf("not-ready", "mend what the findings name", "the rotation could not start now")
+		}
+	}
+	b.entry.Outcome, b.entry.Message, b.entry.Next = "go", "rotate --check: go", b.command("rotate")
+	a.doc.Stamps = append(a.doc.Stamps, b.entry)
+	return nil
+}
+
+// mustBeStaged holds the share against the plan: a rotation that reads anything else fails an hour from now.
+func (a *app) mustBeStaged(ctx context.Context, b *bound, sh stage.Share) error {
+	if b.plan.Stage == nil {
+		return nil
+	}
+	if sh == nil {
+		a.progress("the share cannot be seen from here: that the planned set lies there is the word of whoever staged it")
+		return nil
+	}
+	findings, state, err := stage.Check(ctx, sh, *b.plan.Stage)
+	if err != nil {
+		return stageFailure(ctx, b, a, err)
+	}
+	if state == stage.StatePlanned && len(findings) == 0 {
+		return nil
+	}
+	b.entry.Findings = append(b.entry.Findings, findings...)
+	a.doc.Stamps = append(a.doc.Stamps, b.entry)
+	return refusedf("not-staged", b.command("stage"), "the share holds %s, and the rotation needs exactly the planned one", shareWords[state])
+}
+
+// rotation wires the rotate room to the world.
+func (a *app) rotation(b *bound) (rotate.Job, rotate.Deps, *watcher, error) {
+	p := b.plan
+	cfg, err := a.endpointConfig(p.Rotate.PEP, p.Simulated)
+	if err != nil {
+		return rotate.Job{}, rotate.Deps{}, nil, err
+	}
+	windows, err := stamp.ParseWindows(p.Rotate.Windows)
+	if err != nil {
+		return rotate.Job{}, rotate.Deps{}, nil, refusedf("plan", "make a new plan", "the plan's windows: %w", err)
+	}
+	section := *p.Rotate
+	if p.Simulated {
+		section.PollSeconds = 1
+	}
+	job := rotate.Job{
+		Stamp: p.Stamp, Simulated: p.Simulated, Rotate: section, Verify: p.Verify,
+		IdentityAsserted: asserted(p, plan.AssertIdentity), Secrets: a.secrets,
+	}
+	watch := &watcher{app: a}
+	deps := rotate.Deps{
+		Dial: func(ctx context.Context) (rotate.Endpoint, error) {
+			s, err := pep.Dial(ctx, cfg)
+			if err != nil {
+				return nil, err // not a nil session in an interface
+			}
+			return s, nil
+		},
+		DialEach: func(ctx context.Context) []pep.HostCheck { return pep.DialEach(ctx, cfg) },
+		Journal:  rotation{b.witness}, Now: a.env.Now, Wait: pause, Events: watch.event,
+		MayStart: func(now time.Time) error { return mayStart(windows, now) },
+	}
+	if p.Verify != nil {
+		deps.Observe = func(ctx context.Context) ([]rotate.Served, error) { return a.served(ctx, b) }
+		deps.ADFS = func(ctx context.Context) (rotate.Evidence, error) { return a.adfs(ctx, b) }
+	}
+	return job, deps, watch, nil
+}
+
+// mayStart wants enough of a window left for a whole rotation.
+func mayStart(windows stamp.Windows, now time.Time) error {
+	open, left := windows.Open(now)
+	base, err := policies.Default()
+	if err != nil {
+		return err
+	}
+	need := time.Duration(base.RotationFacts().WindowLeft) * time.Second
+	switch {
+	case len(windows) == 0:
+		return nil
+	case !open:
+		next, _ := windows.Next(now)
+		return fmt.Errorf("no window of the stamp is open; the next one opens %s", next.UTC().Format(time.RFC3339))
+	case left < need:
+		return fmt.Errorf("the window closes in %s, and a rotation needs %s", left.Round(time.Minute), need)
+	}
+	return nil
+}
+
+// served asks every endpoint of the plan what it serves now.
+func (a *app) served(ctx context.Context, b *bound) ([]rotate.Served, error) {
+	targets, _, err := b.liveTargets()
+	if err != nil {
+		return nil, err
+	}
+	o := observer(b.plan.Simulated)
+	o.Samples = b.plan.Verify.Samples
+	var out []rotate.Served
+	for _, seen := range o.Observe(ctx, targets) {
+		s := rotate.Served{Endpoint: seen.Target.Endpoint}
+		for _, leaf := range seen.Leaves() {
+			s.Leaves = append(s.Leaves, leaf.LeafSHA256)
+		}
+		if f, failed := seen.Failure(); failed {
+			s.Failed = string(f.Class)
+		}
+		out = append(out, s)
+	}
+	return out, ctx.Err()
+}
+
+// adfs looks for the AD FS endpoint, which only one of the two identity systems has. A name that does not exist, or a front
+// end that answers and has no such name, is evidence of absence; silence is none.
+func (a *app) adfs(ctx context.Context, b *bound) (rotate.Evidence, error) {
+	v := b.plan.Verify
+	absent := 0
+	hosts := []string{"adfs." + b.plan.Stamp.Domain(), "graph." + b.plan.Stamp.Domain()}
+	for _, host := range hosts {
+		addresses, err := stamp.Addresses(v.Resolve, host, v.Port)
+		if err != nil {
+			return rotate.NoIdea, err
+		}
+		o := observer(b.plan.Simulated)
+		o.Samples = 1
+		seen := o.Observe(ctx, []live.Target{{Endpoint: "adfs", Host: host, Port: v.Port, Addresses: addresses}})[0].Leaf()
+		switch {
+		case seen.Err == nil && seen.Chain[0].VerifyHostname(host) == nil:
+			return rotate.Present, nil
+		case seen.Err == nil, seen.Class == live.DNS, seen.Class == live.TLS:
+			absent++
+		}
+	}
+	if absent == len(hosts) {
+		return rotate.Absent, ctx.Err()
+	}
+	return rotate.NoIdea, ctx.Err()
+}
+
+// watcher shows progress and keeps the times of the phases.
+type watcher struct {
+	app    *app
+	steps  []report.Step
+	begun  time.Time
+	status string
+}
+
+func (w *watcher) event(e rotate.Event) {
+	if n := len(w.steps); n == 0 || w.steps[n-1].Name != string(e.Phase) {
+		w.close(e.Time)
+		w.begun = e.Time
+		w.steps = append(w.steps, report.Step{Name: string(e.Phase), State: "done", Started: e.Time.UTC().Format(time.RFC3339), Detail: e.Text})
+	}
+	if e.Text != "" && e.Text != w.status {
+		w.status = e.Text
+		w.app.progress("%s: %s", e.Phase, e.Text)
+	}
+	if e.Record != nil {
+		w.app.record(*e.Record)
+	}
+}
+
+func (w *watcher) close(now time.Time) {
+	if n := len(w.steps); n > 0 {
+		w.steps[n-1].Seconds = int(now.Sub(w.begun).Round(time.Second) / time.Second)
+	}
+}
+
+// record shows one line of what the stamp says. Debug output is for certstamp pep.
+func (a *app) record(r pep.Record) {
+	if r.Kind == pep.DebugRecord || strings.TrimSpace(r.Text) == "" {
+		return
+	}
+	for l := range strings.Lines(strings.TrimSpace(r.Text)) {
+		a.progress("  %s: %s", r.Kind, strings.TrimRight(l, "\r\n"))
+	}
+}
+
+// reportOutcome fills the document with what a rotation left behind.
+func (a *app) reportOutcome(b *bound, w *watcher, out rotate.Outcome) {
+	w.close(a.env.Now())
+	b.entry.Steps = append(b.entry.Steps, w.steps...)
+	for _, s := range out.Action.Steps {
+		b.entry.Steps = append(b.entry.Steps, stampSteps(s, 1)...)
+	}
+	b.entry.Findings = append(b.entry.Findings, out.Findings...)
+	for _, e := range out.Errors {
+		b.entry.Errors = append(b.entry.Errors, errorText(e))
+	}
+	if b.plan.Verify != nil {
+		for _, s := range out.Served {
+			b.entry.Endpoints = append(b.entry.Endpoints, b.endpoint(s))
+		}
+	}
+	before := map[string]string{}
+	for _, h := range out.HealthBefore {
+		for _, t := range h.Report.Tests {
+			before[t.Name] = t.Result
+		}
+	}
+	for _, h := range out.HealthAfter {
+		for _, t := range h.Report.Tests {
+			if t.Result != pep.TestPass || before[t.Name] != t.Result {
+				b.entry.Health = append(b.entry.Health, report.Health{Test: t.Name, Before: before[t.Name], After: t.Result})
+			}
+		}
+	}
+}
+
+func (b *bound) endpoint(s rotate.Judged) report.Endpoint {
+	e := report.Endpoint{Endpoint: s.Endpoint, Verdict: string(s.Leaf), Detail: s.Failed}
+	for _, v := range b.plan.Verify.Endpoints {
+		if v.Endpoint == s.Endpoint {
+			e.Host = v.Host
+		}
+	}
+	if len(s.Leaves) > 0 {
+		e.LeafSHA256 = s.Leaves[0]
+	}
+	e.Before, e.After = expiries(b.plan, s.Endpoint)
+	return e
+}
+
+// maxDepthShown bounds the nesting of the stamp's own steps in a report.
+const maxDepthShown = 6
+
+func stampSteps(s pep.Step, depth int) []report.Step {
+	out := []report.Step{{Name: s.Name, State: s.Status, Detail: s.Message, Depth: depth}}
+	if !s.Started.IsZero() {
+		out[0].Started = s.Started.UTC().Format(time.RFC3339)
+		if !s.Ended.IsZero() {
+			out[0].Seconds = int(s.Ended.Sub(s.Started).Round(time.Second) / time.Second)
+		}
+	}
+	if depth < maxDepthShown {
+		for _, below := range s.Steps {
+			out = append(out, stampSteps(below, depth+1)...)
+		}
+	}
+	return out
+}
+
+func errorText(e pep.ErrorRecord) string {
+	var b strings.Builder
+	for _, part := range []struct{ name, text string }{
+		{"", e.Message},
+		{"id", e.ID},
+		{"exception", e.Exception},
+		{"step", e.Activity},
+		{"reason", e.Reason},
+		{"target", e.TargetName},
+		{"recommended", e.RecommendedAction},
+		{"stack", e.StackTrace},
+	} {
+		if part.text == "" {
+			continue
+		}
+		if part.name != "" {
+			b.WriteString(part.name + ": ")
+		}
+		b.WriteString(part.text + "\n")
+	}
+	return b.String()
+}
+
+// rotated reports how a rotation came out, with its exit code.
+func (a *app) rotated(ctx context.Context, b *bound, w *watcher, out rotate.Outcome, cause error) error {
+	a.reportOutcome(b, w, out)
+	b.entry.Outcome = string(out.Result)
+	means := ""
+	for _, e := range rotate.Endings() {
+		if e.ID == out.Ending {
+			means = e.Means
+		}
+	}
+	word := out.Result
+	if word == rotate.Already {
+		word = rotate.Success
+	}
+	b.entry.Message = fmt.Sprintf("rotation: %s (%s): %s", word, out.Ending, means)
+	switch out.Result {
+	case rotate.Success, rotate.Already:
+		b.entry.Next = b.command("verify")
+		if b.plan.Verify == nil {
+			b.entry.Next = ""
+		}
+		a.doc.Stamps = append(a.doc.Stamps, b.entry)
+		return nil
+	case rotate.Running, rotate.Unknown:
+		b.entry.Next = b.command("rotate --attach")
+	}
+	a.doc.Stamps = append(a.doc.Stamps, b.entry)
+	err := errors.New(means)
+	if cause != nil {
+		err = fmt.Errorf("%s: %w", means, cause)
+	}
+	hint := out.Next
+	if h := hintOf(cause); h != "" && out.Result == rotate.Environment {
+		hint = h
+	}
+	reason := out.Ending
+	switch out.Result {
+	case rotate.Failed, rotate.FailedAgain:
+		return fail(exitFailed, reason, err, hint)
+	case rotate.Unknown, rotate.Running:
+		return fail(exitUnknown, reason, err, hint)
+	case rotate.Refused:
+		return fail(exitRefused, reason, err, hint)
+	}
+	if ctx.Err() != nil {
+		return fail(exitInterrupted, "interrupted", errors.New("interrupted before anything changed"), "run the same command again")
+	}
+	var f *failure
+	if errors.As(cause, &f) {
+		return f
+	}
+	return environment(reason, err, hint)
+}

@@ -1,0 +1,309 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/certstamp/certstamp/cmd/internal/report"
+	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/stage"
+	"github.com/certstamp/certstamp/validate"
+)
+
+func (a *app) stageCommand() *cobra.Command {
+	var (
+		how            binding
+		check, restore bool
+	)
+	cmd := &cobra.Command{
+		Use:   "stage",
+		Short: "publish the planned set on the share",
+		Long: "Puts exactly the planned files on the stamp's share, as one transaction: staged aside, read back, swapped by renaming. The set\n" +
+			"before is kept until the planned one is proved live. --check only looks; --restore publishes again from the backup.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			b, err := a.bind(how)
+			if err != nil {
+				return err
+			}
+			defer b.Close()
+			if b.plan.Stage == nil {
+				return usagef("", "a plan of kind %s stages nothing", b.plan.Kind)
+			}
+			if check {
+				return a.stageCheck(cmd.Context(), b)
+			}
+			return a.stage(cmd.Context(), b, how, restore)
+		},
+	}
+	how.flags(cmd)
+	cmd.Flags().BoolVar(&check, "check", false, "look at the share, change nothing")
+	cmd.Flags().BoolVar(&restore, "restore", false, "publish the planned set again, from the backup")
+	return cmd
+}
+
+// openShare opens the share as this machine sees it.
+func (a *app) openShare(folder string) (stage.Share, error) {
+	if folder == "" {
+		return nil, configuration(errors.New("the stamp file names no share.folder, and publishing over SMB is not there yet"),
+			"mount the share on this machine, name the folder in stamp.yaml as share.folder and allow it with --allow-path")
+	}
+	repo, err := a.repository()
+	if err != nil {
+		return nil, err
+	}
+	if err := repo.Check(folder); err != nil {
+		return nil, configuration(fmt.Errorf("share.folder: %w", err), "")
+	}
+	sh, err := stage.OpenFolder(folder)
+	if err != nil {
+		hint := "mount the share there first"
+		if errors.Is(err, os.ErrPermission) {
+			hint = "give this user access to the folder"
+		}
+		return nil, environment("share", fmt.Errorf("share.folder: %w", err), hint)
+	}
+	return sh, nil
+}
+
+func (a *app) share(b *bound, folder string) (stage.Share, error) {
+	sh, err := a.openShare(folder)
+	if err == nil {
+		b.clean = append(b.clean, func() { _ = sh.Close() })
+	}
+	return sh, err
+}
+
+func (b *bound) owner(command string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "an unnamed machine"
+	}
+	return fmt.Sprintf("certstamp %s, plan %s, run %s on %s", command, b.digest[:12], b.run, host)
+}
+
+func (a *app) stageOptions(b *bound, command string) stage.Options {
+	return stage.Options{Run: strings.ToLower(b.run), Owner: b.owner(command), Journal: b.witness.append("stage")}
+}
+
+func (a *app) stage(ctx context.Context, b *bound, how binding, restore bool) error {
+	p := b.plan
+	sh, err := a.share(b, p.Stage.Folder)
+	if err != nil {
+		return err
+	}
+	if err := a.openWitness(b, a.journalFile(b, how.journal), sh, true); err != nil {
+		return err
+	}
+	if b.witness.started() && !restore {
+		b.entry.Outcome, b.entry.Message = "started", fmt.Sprintf("%s: the rotation of this plan was started already: nothing is staged again", p.Stamp.Name)
+		b.entry.Next = b.command("rotate")
+		a.doc.Stamps = append(a.doc.Stamps, b.entry)
+		return nil
+	}
+	if !b.witness.started() {
+		if err := a.rederive(ctx, b); err != nil {
+			return err
+		}
+		if err := a.noThirdState(ctx, b); err != nil {
+			return err
+		}
+	}
+	open, err := a.sources(b, restore || p.Stage.Restore)
+	if err != nil {
+		return err
+	}
+	if err := stage.BackupEquals(*p.Stage, a.backupFile(*p.Stage)); err != nil {
+		return stageFailure(ctx, b, a, err)
+	}
+	if asserted(p, plan.AssertNoPEPCheck) {
+		a.progress("the privileged endpoint is not asked, as the plan asserts")
+	} else if err := a.guardStamp(ctx, b); err != nil {
+		a.doc.Stamps = append(a.doc.Stamps, b.entry)
+		return err
+	}
+	a.progress("publish %d files on %s", len(p.Stage.Files), p.Stage.Folder)
+	result, err := stage.Publish(ctx, sh, *p.Stage, b.digest, open, a.stageOptions(b, "stage"))
+	if err != nil {
+		return stageFailure(ctx, b, a, err)
+	}
+	for _, r := range result.Recovered {
+		b.entry.Facts = append(b.entry.Facts, report.Fact{Name: "recovered", Value: r})
+	}
+	b.entry.Outcome = string(result.Outcome)
+	b.entry.Message = fmt.Sprintf("stage: %s: %d files on the share", result.Outcome, result.Files)
+	b.entry.Next = b.command("rotate")
+	a.doc.Stamps = append(a.doc.Stamps, b.entry)
+	return nil
+}
+
+// sources opens the planned files: from the checkout, or from the backup when the checkout has moved on or a rerun wants
+// exactly what was staged before.
+func (a *app) sources(b *bound, fromBackup bool) (func(plan.PlannedFile) ([]byte, error), error) {
+	if fromBackup {
+		return a.backupFile(*b.plan.Stage), nil
+	}
+	var identity secret.Value
+	if s := b.job.stamp; !s.AgeIdentity.IsZero() {
+		var err error
+		if identity, err = a.secret(s.AgeIdentity, "age-identity"); err != nil {
+			return nil, err
+		}
+	}
+	return a.plannedFile(b.plan, identity), nil
+}
+
+// noThirdState observes the endpoints once more and refuses what is neither the state before nor the one after.
+func (a *app) noThirdState(ctx context.Context, b *bound) error {
+	if b.plan.Verify == nil {
+		return nil
+	}
+	seen, err := a.observe(ctx, b.job)
+	if err != nil {
+		return err
+	}
+	leaves := map[string]string{}
+	for _, o := range seen {
+		leaves[o.Endpoint] = o.LeafSHA256
+	}
+	var foreign []string
+	for _, s := range plan.Compare(*b.plan.Verify, leaves) {
+		if s.State == plan.StateForeign {
+			foreign = append(foreign, s.Endpoint)
+			b.entry.Findings = append(b.entry.Findings, validate.Finding{
+				ID: "third-state", Name: "Third State", Result: validate.Fail, Found: fmt.Sprintf("%s serves %s", s.Host, s.Leaf),
+				Wanted: fmt.Sprintf("%s as observed, or %s as planned", s.Previous, s.Planned), Hint: "somebody changed it since the plan was made: find out who, then plan again",
+			})
+		}
+	}
+	if len(foreign) == 0 {
+		return nil
+	}
+	a.doc.Stamps = append(a.doc.Stamps, b.entry)
+	return refusedf("third-state", "find out who changed the stamp since, then plan again", "what is served is neither as observed nor as planned: %s", strings.Join(foreign, ", "))
+}
+
+func asserted(p *plan.Plan, what string) bool {
+	for _, s := range p.Asserted {
+		if s.What == what {
+			return true
+		}
+	}
+	return false
+}
+
+// command is the exact next command of a plan.
+func (b *bound) command(name string) string {
+	return fmt.Sprintf("certstamp %s --plan %s --plan-sha256 %s", name, b.file, b.digest)
+}
+
+// stageFailure gives a failure of the share its exit code. The transaction leaves the old set or the new one.
+func stageFailure(ctx context.Context, b *bound, a *app, err error) error {
+	var (
+		layout *stage.LayoutError
+		e      *stage.Error
+	)
+	b.entry.Outcome = "failed"
+	defer func() { a.doc.Stamps = append(a.doc.Stamps, b.entry) }()
+	switch {
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return fail(exitInterrupted, "interrupted", errors.New("interrupted: the share shows the set before or the planned one, never a mixture"), "run the same command again")
+	case errors.As(err, &layout):
+		b.entry.Findings = append(b.entry.Findings, layout.Findings...)
+		return refusedf("share-layout", "", "the share does not look as it must; nothing was written: %w", err)
+	case errors.As(err, &e) && (e.Class == stage.ClassVerification || e.Class == stage.ClassLayout):
+		return fail(exitRefused, string(e.Class), err, "")
+	case errors.As(err, &e) && e.Class == stage.ClassConfig:
+		return configuration(err, "")
+	case errors.As(err, &e):
+		return environment(string(e.Class), err, "")
+	}
+	return environment("share", err, "")
+}
+
+func (a *app) stageCheck(ctx context.Context, b *bound) error {
+	sh, err := a.share(b, b.plan.Stage.Folder)
+	if err != nil {
+		return err
+	}
+	findings, state, err := stage.Check(ctx, sh, *b.plan.Stage)
+	if err != nil {
+		return stageFailure(ctx, b, a, err)
+	}
+	b.entry.Findings, b.entry.Outcome = findings, string(state)
+	b.entry.Message = fmt.Sprintf("share: %s", shareWords[state])
+	a.doc.Stamps = append(a.doc.Stamps, b.entry)
+	if len(findings) > 0 {
+		return refusedf("share-layout", "mend what the findings name", "the share does not look as it must")
+	}
+	return nil
+}
+
+var shareWords = map[stage.State]string{
+	stage.StateAbsent:  "no set",
+	stage.StatePlanned: "exactly the planned set",
+	stage.StateOther:   "another set",
+	stage.StateDamaged: "a layout that no rotation would survive",
+}
+
+func (a *app) unstageCommand() *cobra.Command {
+	var how binding
+	cmd := &cobra.Command{
+		Use:   "unstage",
+		Short: "remove the planned set from the share, once it is proved live",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			b, err := a.bind(how)
+			if err != nil {
+				return err
+			}
+			defer b.Close()
+			if b.plan.Stage == nil {
+				return usagef("", "a plan of kind %s stages nothing", b.plan.Kind)
+			}
+			return a.unstage(cmd.Context(), b, how)
+		},
+	}
+	how.flags(cmd)
+	return cmd
+}
+
+// unstage removes the set when the endpoints prove that they no longer need it.
+func (a *app) unstage(ctx context.Context, b *bound, how binding) error {
+	judged, err := a.lookLive(ctx, b)
+	if err != nil {
+		return err
+	}
+	if n := matching(judged); n != len(judged) {
+		b.entry.Endpoints = a.endpointsOf(b, judged)
+		a.doc.Stamps = append(a.doc.Stamps, b.entry)
+		return refusedf("not-live", "run certstamp verify until every endpoint serves the planned certificate",
+			"%d of %d endpoints serve the planned certificate: the set and the one before stay on the share", n, len(judged))
+	}
+	sh, err := a.share(b, b.plan.Stage.Folder)
+	if err != nil {
+		return err
+	}
+	if err := a.openWitness(b, a.journalFile(b, how.journal), nil, true); err != nil {
+		return err
+	}
+	log, err := shareLog(sh)
+	if err != nil {
+		return environment("journal", fmt.Errorf("read the journal on the share: %w", err), "")
+	}
+	b.witness.others = append(b.witness.others, log)
+	result, err := stage.Unstage(ctx, sh, *b.plan.Stage, b.digest, a.stageOptions(b, "unstage"))
+	if err != nil {
+		return stageFailure(ctx, b, a, err)
+	}
+	b.entry.Outcome = string(result.Outcome)
+	b.entry.Message = fmt.Sprintf("unstage: %s: %d files, and no PFX is left on the share", result.Outcome, result.Files)
+	a.doc.Stamps = append(a.doc.Stamps, b.entry)
+	return nil
+}

@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/certstamp/certstamp/internal/journal"
+	"github.com/certstamp/certstamp/rotate"
+	"github.com/certstamp/certstamp/rotate/bmc"
+	"github.com/certstamp/certstamp/stage"
+)
+
+// witness is the journal of one plan with all its copies: the local file, which is written, and the share's, which gets
+// every line as well and is read because another machine may have begun.
+type witness struct {
+	own    *journal.Journal // nil: reading only
+	others []journal.Log
+	digest string
+}
+
+// stateDir is where local journals lie, relative to the working directory.
+const stateDir = ".certstamp"
+
+func (a *app) journalFile(b *bound, flag string) string {
+	if flag != "" {
+		return a.path(flag)
+	}
+	return a.path(filepath.Join(stateDir, b.plan.Stamp.Name, "journal-"+b.digest[:12]+".jsonl"))
+}
+
+// openWitness reads every copy of the plan's journal. With write it also continues the local one.
+func (a *app) openWitness(b *bound, file string, sh stage.Share, write bool) error {
+	w := &witness{digest: b.digest}
+	if sh != nil {
+		log, err := shareLog(sh)
+		if err != nil {
+			return environment("journal", fmt.Errorf("read the journal on the share: %w", err), "")
+		}
+		w.others = append(w.others, log)
+	}
+	if !write {
+		log, err := fileLog(file)
+		if err != nil {
+			return environment("journal", err, "")
+		}
+		w.others = append(w.others, log)
+		b.witness = w
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return environment("journal", err, "name another file with --journal: nothing is changed that cannot be written down first")
+	}
+	var mirrors []io.Writer
+	if sh != nil {
+		mirrors = append(mirrors, onShare{sh})
+	}
+	own, err := journal.Open(file, b.digest, b.run, a.env.Now, mirrors...)
+	if err != nil {
+		return environment("journal", err, "name another file with --journal: nothing is changed that cannot be written down first")
+	}
+	w.own = own
+	b.witness = w
+	b.clean = append(b.clean, func() {
+		for _, err := range own.MirrorErrors() {
+			if err != nil {
+				a.progress("the journal on the share lacks lines: %v", err)
+			}
+		}
+		_ = own.Close()
+	})
+	for _, p := range own.Problems() {
+		a.progress("journal: %s", p)
+	}
+	return nil
+}
+
+// onShare appends the journal's lines to the share. The work folder may be gone: then so is this copy.
+type onShare struct{ sh stage.Share }
+
+func (o onShare) Write(p []byte) (int, error) {
+	if err := o.sh.Append(stage.JournalFile, p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func shareLog(sh stage.Share) (journal.Log, error) {
+	b, err := sh.ReadFile(stage.JournalFile, journal.MaxSize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return journal.Log{}, nil
+	}
+	if err != nil {
+		return journal.Log{}, err
+	}
+	return journal.Read(bytes.NewReader(b))
+}
+
+func fileLog(name string) (journal.Log, error) {
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return journal.Log{}, nil
+	}
+	if err != nil {
+		return journal.Log{}, err
+	}
+	defer f.Close()
+	return journal.Read(io.LimitReader(f, journal.MaxSize))
+}
+
+// log is everything any copy knows about this plan.
+func (w *witness) log() journal.Log {
+	logs := append([]journal.Log{}, w.others...)
+	if w.own != nil {
+		logs = append([]journal.Log{w.own.Log()}, logs...)
+	}
+	return journal.Merge(logs...).Of(w.digest)
+}
+
+// started reports whether the plan's one change may have begun.
+func (w *witness) started() bool {
+	_, ok := w.log().Started(w.digest)
+	return ok
+}
+
+func (w *witness) append(room string) func(step, state string, facts map[string]string) error {
+	return func(step, state string, facts map[string]string) error {
+		if w.own == nil {
+			return nil
+		}
+		return w.own.Append(room, step, state, facts)
+	}
+}
+
+// rotation is the rotate room's view.
+type rotation struct{ *witness }
+
+func (r rotation) Append(step, state string, facts map[string]string) error {
+	return r.append("rotate")(step, state, facts)
+}
+
+func (r rotation) Entries() []rotate.Entry {
+	var out []rotate.Entry
+	for _, e := range r.log().Entries {
+		if e.Room == "rotate" {
+			out = append(out, rotate.Entry{Run: e.Run, Step: e.Step, State: e.State, Facts: e.Facts})
+		}
+	}
+	return out
+}
+
+// handover is the bmc room's view.
+type handover struct{ *witness }
+
+func (h handover) Append(step, state string, facts map[string]string) error {
+	return h.append("bmc")(step, state, facts)
+}
+
+func (h handover) Entries() []bmc.Entry {
+	var out []bmc.Entry
+	for _, e := range h.log().Entries {
+		if e.Room == "bmc" {
+			out = append(out, bmc.Entry{Run: e.Run, Step: e.Step, State: e.State})
+		}
+	}
+	return out
+}

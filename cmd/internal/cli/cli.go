@@ -113,7 +113,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.csrCommand(), a.packCommand(), a.validateCommand(), a.targetCommand(), a.planCommand(),
 		a.stageCommand(), a.rotateCommand(), a.verifyCommand(), a.unstageCommand(), a.bmcCommand(),
-		a.simulateCommand(), a.demoCommand(), a.versionCommand(),
+		a.statusCommand(), a.pepCommand(), a.simulateCommand(), a.demoCommand(), a.versionCommand(),
 	)
 	return root
 }

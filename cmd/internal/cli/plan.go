@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"os"
@@ -11,13 +12,12 @@ import (
 	"strings"
 	"time"
 
-	"crypto/sha256"
-
 	"github.com/spf13/cobra"
 
 	"github.com/certstamp/certstamp/cmd/internal/report"
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/internal/stamp"
 	"github.com/certstamp/certstamp/validate"
 )
 
@@ -188,12 +188,9 @@ func (a *app) planInput(ctx context.Context, j *job, w wanted) (plan.Input, *jud
 			AccessPassword: reference(s.Share.AccessPassword), Backup: s.Backup,
 		},
 		PFXPassword: reference(s.PFXPassword),
-		PEP: plan.PEP{
-			Hosts: slices.Clone(s.PEP.Hosts), TLS: s.PEP.TLS, Pin: s.PEP.Pin, CA: s.PEP.CA, User: s.PEP.User,
-			Password: reference(s.PEP.Password), Configuration: s.PEP.Configuration,
-		},
-		BMC:  plan.BMCChange{Update: s.BMC.Update, NewUser: s.BMC.NewUser, NewPassword: reference(s.BMC.NewPassword)},
-		Port: s.Port, Resolve: slices.Clone(s.Resolve), Windows: s.Windows.Strings(),
+		PEP:         pepOf(s),
+		BMC:         plan.BMCChange{Update: s.BMC.Update, NewUser: s.BMC.NewUser, NewPassword: reference(s.BMC.NewPassword)},
+		Port:        s.Port, Resolve: slices.Clone(s.Resolve), Windows: s.Windows.Strings(),
 		AcceptHealth: w.acceptHealth, Combined: w.combined, Reason: w.reason, NoPEPCheck: w.noPEPCheck, Fresh: w.fresh,
 		Adopt: w.adopt, KnowIdentity: w.identity, RerunOf: w.rerunOf,
 	}
@@ -227,6 +224,14 @@ func (a *app) planInput(ctx context.Context, j *job, w wanted) (plan.Input, *jud
 		})
 	}
 	return in, judged, nil
+}
+
+// pepOf is a stamp's privileged endpoint in the form of a plan.
+func pepOf(s *stamp.Stamp) plan.PEP {
+	return plan.PEP{
+		Hosts: slices.Clone(s.PEP.Hosts), TLS: s.PEP.TLS, Pin: s.PEP.Pin, CA: s.PEP.CA, User: s.PEP.User,
+		Password: reference(s.PEP.Password), Configuration: s.PEP.Configuration,
+	}
 }
 
 func reference(r secret.Ref) string {

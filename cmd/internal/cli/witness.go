@@ -76,6 +76,9 @@ func (a *app) openWitness(b *bound, file string, sh stage.Share, write bool) err
 	for _, p := range own.Problems() {
 		a.progress("journal: %s", p)
 	}
+	if err := a.keepPlan(b, file); err != nil {
+		a.progress("certstamp status will not find this plan by itself: %v", err)
+	}
 	return nil
 }
 

@@ -28,6 +28,7 @@ type Document struct {
 	Complete      *bool            `json:"complete,omitempty"`
 	Stamps        []Stamp          `json:"stamps,omitempty"`
 	Records       []Record         `json:"records,omitempty"`
+	Streamed      bool             `json:"-"`               // the records were printed as they came
 	Files         []string         `json:"files,omitempty"` // what the command wrote
 	Next          string           `json:"next,omitempty"`  // the exact next command
 	Error         *Error           `json:"error,omitempty"`

@@ -22,6 +22,9 @@ func Text(w io.Writer, d *Document) error {
 		t.stamp(d, &d.Stamps[i])
 	}
 	for _, r := range d.Records {
+		if d.Streamed {
+			break
+		}
 		t.line("%s: %v", r.Stream, ci.Text(fmt.Sprint(r.Value)))
 	}
 	for _, f := range d.Files {
@@ -58,6 +61,8 @@ func (t texter) stamp(d *Document, s *Stamp) {
 		t.plan(s.Plan, s.PlanSHA256)
 	} else if s.PlanSHA256 != "" {
 		t.line("%s%s: plan sha256 %s", ci.Text(s.Stamp), mark, s.PlanSHA256)
+	} else if len(s.Facts) > 0 || len(s.Endpoints) > 0 {
+		t.line("%s%s", ci.Text(s.Stamp), mark)
 	}
 	for _, f := range s.Facts {
 		t.line("%-22s %s", ci.Text(f.Name)+":", ci.Text(f.Value))

@@ -1,0 +1,313 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/certstamp/certstamp/cmd/internal/ci"
+	"github.com/certstamp/certstamp/cmd/internal/report"
+	"github.com/certstamp/certstamp/internal/journal"
+	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/policies"
+	"github.com/certstamp/certstamp/rotate/pep"
+)
+
+// asking is what certstamp pep was told.
+type asking struct {
+	host, user, password, configuration, pin string
+	tls                                      bool
+	unplanned                                string
+}
+
+func (a *app) pepCommand() *cobra.Command {
+	var k asking
+	cmd := &cobra.Command{
+		Use:   "pep CMDLET [NAME=VALUE | SWITCH] ...",
+		Short: "run one read-only cmdlet of the privileged endpoint",
+		Long: "Parameters are typed by the cmdlet's own table: Group=SecretRotationReadiness, Include=AzsA,AzsB, List,\n" +
+			"Name=secret:env:PEP_X, Name=credential:USER,env:PEP_X. Cmdlets that may change something need --unplanned REASON, are journaled, and\n" +
+			"never run in CI; rotations and BMC credentials need a plan.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("certstamp pep Get-ActionStatus Start-SecretRotation", "pep takes the name of a cmdlet")
+			}
+			return a.pep(cmd.Context(), k, args)
+		},
+	}
+	a.stampFlag(cmd)
+	f := cmd.Flags()
+	f.StringVar(&k.host, "host", "", "HOST[:PORT] to ask without a stamp file; not in CI")
+	f.StringVar(&k.user, "user", "", "login, with --host")
+	f.StringVar(&k.password, "password", "", "reference of its password, with --host: env:PEP_… or file:PATH")
+	f.StringVar(&k.configuration, "configuration", "", "session configuration, with --host (default: PrivilegedEndpoint)")
+	f.BoolVar(&k.tls, "tls", false, "WinRM over TLS, with --host and --pin")
+	f.StringVar(&k.pin, "pin", "", "sha256:HEX of the host's certificate, with --tls")
+	f.StringVar(&k.unplanned, "unplanned", "", "reason for running a cmdlet that may change something")
+	return cmd
+}
+
+func (a *app) pep(ctx context.Context, k asking, args []string) error {
+	base, err := policies.Default()
+	if err != nil {
+		return err
+	}
+	call, cmdlet, err := parseCall(base, args)
+	if err != nil {
+		return err
+	}
+	if err := a.mayAsk(cmdlet, call, k); err != nil {
+		return err
+	}
+	cfg, name, err := a.askedEndpoint(k)
+	if err != nil {
+		return err
+	}
+	// Everything that can be missing is asked for before the login.
+	if err := pep.Resolvable(call, a.secrets); err != nil {
+		return configuration(err, "")
+	}
+	if k.unplanned != "" {
+		if err := a.noteUnplanned(name, call, k.unplanned); err != nil {
+			return err
+		}
+	}
+	session, err := pep.Dial(ctx, cfg)
+	if err != nil {
+		return dialFailure(ctx, err)
+	}
+	defer func() { _ = session.Close(ctx) }()
+	stream := slices.Contains(a.formats, "text")
+	a.doc.Streamed = stream
+	sink := func(r pep.Record) {
+		a.doc.Records = append(a.doc.Records, report.Record{Stream: string(r.Kind), Value: r.Text})
+		if stream {
+			for l := range strings.Lines(r.Text) {
+				fmt.Fprintf(a.out, "%s: %s\n", r.Kind, strings.TrimRight(l, "\r\n"))
+			}
+		}
+	}
+	run := session.Invoke
+	if k.unplanned != "" {
+		run = session.Unplanned
+	}
+	reply, err := run(ctx, call, a.secrets, sink)
+	if reply.Lost > 0 {
+		a.progress("%d messages of the endpoint were lost", reply.Lost)
+	}
+	var failed *pep.CommandError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &failed):
+		a.doc.Stamps = append(a.doc.Stamps, report.Stamp{Stamp: name, Simulated: cfg.Simulated, Errors: []string{errorText(failed.Record)}})
+		return fail(exitRefused, "cmdlet", err, "")
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case k.unplanned != "" && pep.Unknown(err):
+		return fail(exitUnknown, "unknown", err, "find out what it did before you run it again")
+	}
+	return environment("network", err, "")
+}
+
+// mayAsk holds a cmdlet against the table: what reads may run, what may change something needs a reason and a person.
+func (a *app) mayAsk(c policies.Cmdlet, call plan.Call, k asking) error {
+	inCI := a.emitter.Platform != ci.Plain || a.env.Getenv("CI") == "true"
+	switch {
+	case c.Refused:
+		return refusedf("refused", "make a plan, have it approved, and run certstamp rotate or bmc with it", "%s does not run from certstamp pep", c.Name)
+	case k.host != "" && inCI:
+		return refusedf("target", "use a stamp file, whose target is pinned", "--host is not for CI: nothing pins where the credential goes")
+	case c.ReadOnly && k.unplanned == "":
+		return nil
+	case c.ReadOnly:
+		return usagef("drop --unplanned", "%s only reads", c.Name)
+	case inCI:
+		return refusedf("unplanned", "run it by hand, with a reason", "%s may change the stamp and never runs in CI", c.Name)
+	case strings.TrimSpace(k.unplanned) == "":
+		return refusedf("unplanned", fmt.Sprintf("certstamp pep %s … --unplanned REASON", c.Name), "%s may change the stamp", call.Cmdlet)
+	}
+	return nil
+}
+
+// askedEndpoint is the stamp's endpoint, or the host that was named.
+func (a *app) askedEndpoint(k asking) (pep.Config, string, error) {
+	if k.host == "" {
+		if k.user != "" || k.password != "" || k.configuration != "" || k.tls || k.pin != "" {
+			return pep.Config{}, "", usagef("", "--user, --password, --configuration, --tls and --pin belong to --host")
+		}
+		j, err := a.oneJob()
+		if err != nil {
+			return pep.Config{}, "", err
+		}
+		s := j.stamp
+		if s.PEP.IsZero() {
+			return pep.Config{}, "", configuration(fmt.Errorf("stamp %s has no pep", s.Name), "add pep: {hosts: [...], user: ..., password: env:PEP_...} to stamp.yaml")
+		}
+		if err := a.checkTarget(s); err != nil {
+			return pep.Config{}, "", err
+		}
+		cfg, err := a.endpointConfig(pepOf(s), s.Simulated)
+		return cfg, s.Name, err
+	}
+	if k.user == "" || k.password == "" {
+		return pep.Config{}, "", usagef("--host HOST --user 'DOMAIN\\user' --password env:PEP_PASSWORD", "--host needs --user and --password")
+	}
+	if k.tls && k.pin == "" {
+		return pep.Config{}, "", usagef("--pin sha256:HEX of the host's certificate", "--tls needs --pin")
+	}
+	if len(a.stamps) > 0 {
+		return pep.Config{}, "", usagef("", "--host and --stamp exclude each other")
+	}
+	cfg, err := a.endpointConfig(plan.PEP{
+		Hosts: []string{k.host}, TLS: k.tls, Pin: k.pin, User: k.user, Password: k.password, Configuration: k.configuration,
+	}, loopback(k.host))
+	return cfg, k.host, err
+}
+
+func loopback(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+}
+
+// noteUnplanned writes down what a person does outside every plan, before it is done.
+func (a *app) noteUnplanned(name string, call plan.Call, reason string) error {
+	file := a.path(filepath.Join(stateDir, strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`:/\[]`, r) {
+			return '_'
+		}
+		return r
+	}, name), "unplanned.jsonl"))
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return environment("journal", err, "")
+	}
+	j, err := journal.Open(file, "unplanned", a.env.Now().UTC().Format("20060102T150405.000"), a.env.Now)
+	if err != nil {
+		return environment("journal", err, "")
+	}
+	facts := map[string]string{"cmdlet": call.Text(), "reason": reason}
+	return errors.Join(j.Append("pep", "invoke", "starting", facts), j.Close())
+}
+
+// parseCall reads a cmdlet with its parameters, by the types of the table.
+func parseCall(p *policies.Policy, args []string) (plan.Call, policies.Cmdlet, error) {
+	i := slices.IndexFunc(p.Cmdlets(), func(c policies.Cmdlet) bool { return strings.EqualFold(c.Name, args[0]) })
+	if i < 0 {
+		var names []string
+		for _, c := range p.Cmdlets() {
+			if c.ReadOnly {
+				names = append(names, c.Name)
+			}
+		}
+		return plan.Call{}, policies.Cmdlet{}, usagef("one of "+strings.Join(names, ", "), "%q is not a cmdlet of the privileged endpoint that certstamp knows", args[0])
+	}
+	cmdlet := p.Cmdlets()[i]
+	call := plan.Call{Cmdlet: cmdlet.Name, Parameters: []plan.Parameter{}}
+	var problems []error
+	position := 0
+	for _, arg := range args[1:] {
+		name, value, given := strings.Cut(arg, "=")
+		at := slices.IndexFunc(cmdlet.Parameters, func(q policies.CmdletParameter) bool { return strings.EqualFold(q.Name, name) })
+		if at < 0 && !given {
+			// A bare word fills the next positional parameter, as at a prompt.
+			position++
+			at = slices.IndexFunc(cmdlet.Parameters, func(q policies.CmdletParameter) bool { return q.Position == position })
+			value, given = arg, true
+		}
+		if at < 0 {
+			problems = append(problems, fmt.Errorf("%s has no parameter %q", cmdlet.Name, name))
+			continue
+		}
+		q, err := parameter(cmdlet.Parameters[at], value, given)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		call.Parameters = append(call.Parameters, q)
+	}
+	for _, q := range cmdlet.Parameters {
+		if q.Mandatory && !slices.ContainsFunc(call.Parameters, func(x plan.Parameter) bool { return x.Name == q.Name }) {
+			problems = append(problems, fmt.Errorf("%s needs %s", cmdlet.Name, q.Name))
+		}
+	}
+	if len(problems) > 0 {
+		return call, cmdlet, usagef("parameters: "+parameterWords(cmdlet), "%w", errors.Join(problems...))
+	}
+	return call, cmdlet, nil
+}
+
+func parameterWords(c policies.Cmdlet) string {
+	if len(c.Parameters) == 0 {
+		return "none"
+	}
+	var out []string
+	for _, q := range c.Parameters {
+		switch q.Type {
+		case "Switch":
+			out = append(out, q.Name)
+		case "SecureString":
+			out = append(out, q.Name+"=secret:env:PEP_X")
+		case "PSCredential":
+			out = append(out, q.Name+"=credential:USER,env:PEP_X")
+		case "StringList":
+			out = append(out, q.Name+"=A,B")
+		default:
+			out = append(out, q.Name+"=…")
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func parameter(q policies.CmdletParameter, value string, given bool) (plan.Parameter, error) {
+	out := plan.Parameter{Name: q.Name, Type: q.Type}
+	reference := func(text string) error {
+		r, err := secret.ParseRef(secret.PEP, text)
+		if err != nil {
+			return fmt.Errorf("%s: %w", q.Name, err)
+		}
+		out.Secret = r.String()
+		return nil
+	}
+	switch q.Type {
+	case "Switch":
+		if given && !strings.EqualFold(value, "true") {
+			return out, fmt.Errorf("%s is a switch: name it, or leave it out", q.Name)
+		}
+		return out, nil
+	case "SecureString":
+		text, ok := strings.CutPrefix(value, "secret:")
+		if !ok {
+			return out, fmt.Errorf("%s is a secret: write %s=secret:env:PEP_X", q.Name, q.Name)
+		}
+		return out, reference(text)
+	case "PSCredential":
+		text, ok := strings.CutPrefix(value, "credential:")
+		user, ref, both := strings.Cut(text, ",")
+		if !ok || !both || user == "" {
+			return out, fmt.Errorf("%s is a credential: write %s=credential:USER,env:PEP_X", q.Name, q.Name)
+		}
+		out.Value = user
+		return out, reference(ref)
+	}
+	if !given {
+		return out, fmt.Errorf("%s needs a value: %s=…", q.Name, q.Name)
+	}
+	if q.Type == "StringList" {
+		out.Values = strings.Split(value, ",")
+		return out, nil
+	}
+	out.Value = value
+	return out, nil
+}

@@ -1,0 +1,281 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/certstamp/certstamp/cmd/internal/report"
+	"github.com/certstamp/certstamp/internal/journal"
+	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/rotate/pep"
+	"github.com/certstamp/certstamp/stage"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "say where a stamp stands, and the exact next command",
+		Long: "Reads the journal, the share, the stamp's last action and what the endpoints serve, and changes nothing. The endpoint is asked only\n" +
+			"when its password is at hand. The plan is the one given, or the last one that was worked with from here.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context(), file) },
+	}
+	a.stampFlag(cmd)
+	cmd.Flags().StringVar(&file, "plan", "", "the plan to hold the stamp against")
+	return cmd
+}
+
+func (a *app) status(ctx context.Context, file string) error {
+	jobs, err := a.jobs()
+	if err != nil {
+		return err
+	}
+	if file != "" && len(jobs) != 1 {
+		return usagef("name one with --stamp stamps/NAME", "--plan takes one stamp, found %d", len(jobs))
+	}
+	var failed []error
+	for _, j := range jobs {
+		entry, err := a.statusOf(ctx, j, file)
+		a.doc.Stamps = append(a.doc.Stamps, entry)
+		if err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return together(failed)
+}
+
+// standing is what is known of one stamp.
+type standing struct {
+	bound   *bound
+	share   stage.State
+	started bool
+	ended   string // how the journal says the rotation ended
+	planned int
+	total   int
+	action  *pep.Status
+}
+
+func (a *app) statusOf(ctx context.Context, j *job, file string) (report.Stamp, error) {
+	s := j.stamp
+	entry := report.Stamp{Stamp: s.Name, Simulated: s.Simulated, Outcome: "status"}
+	fact := func(name, format string, args ...any) {
+		entry.Facts = append(entry.Facts, report.Fact{Name: name, Value: fmt.Sprintf(format, args...)})
+	}
+	if file == "" {
+		file = a.lastPlan(s.Name)
+	}
+	if file == "" {
+		fact("plan", "none")
+		entry.Next = fmt.Sprintf("certstamp validate --stamp %s, then certstamp plan --stamp %s", s.Dir, s.Dir)
+		return entry, nil
+	}
+	b, err := a.unapproved(file)
+	if err != nil {
+		return entry, err
+	}
+	defer b.Close()
+	if b.plan.Stamp.Name != s.Name {
+		return entry, usagef("", "the plan is for stamp %q, not %q", b.plan.Stamp.Name, s.Name)
+	}
+	entry.PlanSHA256, entry.PlanFile = b.digest, b.file
+	fact("plan", "%s, made %s, valid until %s", b.plan.Kind, b.plan.AsOf, b.plan.ValidUntil)
+	st := standing{bound: b}
+	var problems []error
+	note := func(name string, err error) {
+		fact(name, "unknown: %v", err)
+		problems = append(problems, err)
+	}
+
+	folder := s.Share.Folder
+	if b.plan.Stage != nil {
+		folder = b.plan.Stage.Folder
+	}
+	sh, err := a.share(b, folder)
+	if err != nil {
+		note("share", err)
+		sh = nil
+	} else if b.plan.Stage != nil {
+		findings, state, err := stage.Check(ctx, sh, *b.plan.Stage)
+		if err != nil {
+			note("share", err)
+		} else {
+			st.share = state
+			entry.Findings = append(entry.Findings, findings...)
+			fact("share", "%s", shareWords[state])
+		}
+	}
+	if err := a.openWitness(b, a.journalFile(b, ""), sh, false); err != nil {
+		note("journal", err)
+	} else {
+		st.read(b.witness.log(), fact)
+	}
+	if b.plan.Verify != nil {
+		judged, err := a.lookLive(ctx, b)
+		if err != nil {
+			return entry, err
+		}
+		st.planned, st.total = matching(judged), len(judged)
+		entry.Endpoints = a.endpointsOf(b, judged)
+		fact("endpoints", "%d of %d serve the planned certificate", st.planned, st.total)
+	}
+	if err := a.statusAction(ctx, j, &st, fact); err != nil {
+		problems = append(problems, err)
+	}
+	entry.Next = st.next(b, s.Dir)
+	if len(problems) > 0 {
+		return entry, environment("incomplete", fmt.Errorf("stamp %s: %w", s.Name, errors.Join(problems...)), "the rest is as shown")
+	}
+	return entry, nil
+}
+
+// read takes from the journal what was done last.
+func (st *standing) read(log journal.Log, fact func(string, string, ...any)) {
+	_, st.started = log.Started(st.bound.digest)
+	if n := len(log.Entries); n > 0 {
+		e := log.Entries[n-1]
+		fact("last step", "%s %s %s at %s", e.Room, e.Step, e.State, e.Time)
+	} else {
+		fact("last step", "none is journaled")
+	}
+	if e, ok := log.Last("rotate", "end"); ok {
+		st.ended = e.State
+	}
+	for _, p := range log.Problems {
+		fact("journal", "%s", p)
+	}
+}
+
+// statusAction asks the stamp about its last rotation, when the login is at hand.
+func (a *app) statusAction(ctx context.Context, j *job, st *standing, fact func(string, string, ...any)) error {
+	s := j.stamp
+	if s.PEP.IsZero() {
+		return nil
+	}
+	if name, isEnv := s.PEP.Password.Env(); isEnv && a.env.Getenv(name) == "" {
+		fact("last action", "not asked: %s is not set", name)
+		return nil
+	}
+	// The plan is not approved here, so it is the stamp file that says where the login goes, and the pinned target
+	// whether it may.
+	if err := a.checkTarget(s); err != nil {
+		fact("last action", "not asked: %v", err)
+		return nil //nolint:nilerr // status says what it may, and that it may not ask
+	}
+	cfg, err := a.endpointConfig(pepOf(s), s.Simulated)
+	if err != nil {
+		return err
+	}
+	session, err := pep.Dial(ctx, cfg)
+	if err != nil {
+		fact("last action", "unknown: %v", err)
+		return err
+	}
+	defer func() { _ = session.Close(ctx) }()
+	const rotation = "Start-SecretRotation"
+	action, err := session.ActionStatus(ctx, rotation)
+	if err != nil {
+		fact("last action", "unknown: %v", err)
+		return err
+	}
+	st.action = &action
+	switch {
+	case !action.Known:
+		fact("last action", "the stamp knows of no rotation")
+	case action.Started.IsZero():
+		fact("last action", "%q", action.Word)
+	default:
+		fact("last action", "%q, started %s", action.Word, action.Started.UTC().Format("2006-01-02T15:04:05Z"))
+	}
+	return nil
+}
+
+// next is the exact next command.
+func (st *standing) next(b *bound, dir string) string {
+	p := b.plan
+	live := st.total > 0 && st.planned == st.total
+	running := st.action != nil && st.action.Running()
+	failed := st.action != nil && st.action.Known && st.action.State == pep.Failed
+	switch {
+	case p.Kind == plan.BMC && !st.started:
+		return b.command("bmc")
+	case p.Kind == plan.BMC:
+		return "nothing: the BMC credential was handed over; see the journal for how it ended"
+	case running:
+		return b.command("rotate --attach")
+	case st.started && failed && p.Kind == plan.Rerun:
+		return "collect Get-AzureStackLog and open a support case: the rerun failed too"
+	case st.started && failed:
+		return fmt.Sprintf("certstamp plan --stamp %s --kind rerun", dir)
+	case live && p.Stage != nil && st.share != stage.StateAbsent:
+		return b.command("unstage")
+	case live:
+		return "nothing: every endpoint serves the planned certificate, and the share holds no set"
+	case st.started && st.ended == "success" && p.Verify == nil:
+		return "nothing: the rotation has ended well"
+	case st.started:
+		return b.command("rotate --attach")
+	case p.Stage != nil && st.share != stage.StatePlanned:
+		return b.command("stage")
+	}
+	return b.command("rotate")
+}
+
+// unapproved reads a plan to look at it. Nothing is sent or changed on its word but a login that the target permits.
+func (a *app) unapproved(file string) (*bound, error) {
+	raw, err := readNamed(a.path(file))
+	if err != nil {
+		return nil, configuration(fmt.Errorf("--plan: %w", err), "make one with certstamp plan")
+	}
+	p, err := plan.Parse(raw)
+	if err != nil {
+		return nil, refusedf("plan", "make a new plan with certstamp plan", "--plan %q: %w", file, err)
+	}
+	return &bound{plan: p, bytes: raw, digest: plan.Digest(raw), file: filepath.ToSlash(file), run: "status"}, nil
+}
+
+// keepPlan leaves a copy of the plan beside its journal, so that status finds it. A plan holds no secret.
+func (a *app) keepPlan(b *bound, journalFile string) error {
+	name := filepath.Join(filepath.Dir(journalFile), "plan-"+b.digest[:12]+".json")
+	if exists(name) {
+		return nil
+	}
+	return writeFile(name, b.bytes, 0o644)
+}
+
+// lastPlan is the plan that was worked with last from here, or none.
+func (a *app) lastPlan(name string) string {
+	dir := filepath.Join(stateDir, name)
+	entries, err := os.ReadDir(a.path(dir))
+	if err != nil {
+		return ""
+	}
+	type found struct {
+		file string
+		at   int64
+	}
+	var plans []found
+	for _, e := range entries {
+		digest, ok := strings.CutPrefix(e.Name(), "plan-")
+		if !ok {
+			continue
+		}
+		info, err := os.Stat(a.path(filepath.Join(dir, "journal-"+strings.TrimSuffix(digest, ".json")+".jsonl")))
+		if err != nil {
+			continue
+		}
+		plans = append(plans, found{filepath.Join(dir, e.Name()), info.ModTime().UnixNano()})
+	}
+	sort.Slice(plans, func(i, j int) bool { return plans[i].at > plans[j].at })
+	if len(plans) == 0 {
+		return ""
+	}
+	return plans[0].file
+}

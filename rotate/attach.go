@@ -10,9 +10,9 @@ import (
 	"github.com/certstamp/certstamp/validate"
 )
 
-// grace is how long a stamp may take to show an action that was started. After it, one that still shows none did not
-// begin one.
-const grace = 15 * time.Minute
+// gracePolls is how many questions long a stamp may take to show an action that was started: a quarter of an hour, when it
+// is asked every minute. A stamp that then still shows none did not begin one.
+const gracePolls = 15
 
 // attach finds out about a rotation that was started by an earlier run of this plan, or by somebody else.
 func (m *machine) attach(ctx context.Context) {
@@ -116,7 +116,7 @@ func (m *machine) decide(ctx context.Context, st pep.Status, w *wait) {
 		m.done(ctx, "call-failed")
 	case !m.past.started && st.Known:
 		m.stranger(ctx, st)
-	case m.d.Now().Sub(w.quietSince) >= min(grace, m.limit()):
+	case m.d.Now().Sub(w.quietSince) >= min(gracePolls*m.poll(), m.limit()):
 		m.end("no-proof", nil)
 	}
 }

@@ -29,6 +29,7 @@ type Endpoint interface {
 	UpdateStatus(ctx context.Context) (pep.Update, error)
 	CommandSyntax(ctx context.Context, cmdlet string) (pep.Syntax, error)
 	TestAzureStack(ctx context.Context, check plan.HealthCheck, secrets pep.Secrets, sink pep.Sink) (pep.HealthReport, error)
+	Prepare(ctx context.Context) error // exchanges keys ahead of the start
 	StartSecretRotation(ctx context.Context, call plan.Call, secrets pep.Secrets, sink pep.Sink) (pep.Reply, error)
 	Detach(ctx context.Context) error
 	Close(ctx context.Context) error

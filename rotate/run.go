@@ -172,6 +172,10 @@ func (m *machine) announce(ctx context.Context, served []Judged) bool {
 		return false
 	}
 	m.out.Before = last
+	if err := m.ep.Prepare(ctx); err != nil {
+		m.failBefore(ctx, fmt.Errorf("exchange keys: %w", err))
+		return false
+	}
 	if ctx.Err() != nil {
 		m.end("cancelled", ctx.Err())
 		return false

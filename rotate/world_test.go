@@ -245,8 +245,9 @@ func (l *login) TestAzureStack(ctx context.Context, _ plan.HealthCheck, _ pep.Se
 func (l *login) StartSecretRotation(ctx context.Context, _ plan.Call, _ pep.Secrets, sink pep.Sink) (pep.Reply, error) {
 	return l.w.onStart(ctx, sink)
 }
-func (l *login) Detach(context.Context) error { l.w.detaches++; return nil }
-func (l *login) Close(context.Context) error  { l.w.closes++; return nil }
+func (l *login) Detach(context.Context) error  { l.w.detaches++; return nil }
+func (l *login) Prepare(context.Context) error { return nil }
+func (l *login) Close(context.Context) error   { l.w.closes++; return nil }
 
 var errDown = &pep.ConnectError{Hosts: []string{"a"}, Err: &wsman.ConnectError{Host: "a", Err: errors.New("no route")}}
 

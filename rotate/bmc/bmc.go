@@ -25,6 +25,7 @@ type Endpoint interface {
 	StampInformation(ctx context.Context) (pep.StampInformation, error)
 	CommandSyntax(ctx context.Context, cmdlet string) (pep.Syntax, error)
 	TestAzureStack(ctx context.Context, check plan.HealthCheck, secrets pep.Secrets, sink pep.Sink) (pep.HealthReport, error)
+	Prepare(ctx context.Context) error // exchanges keys ahead of the change
 	SetBMC(ctx context.Context, call plan.Call, secrets pep.Secrets, sink pep.Sink) (pep.Reply, error)
 	Close(ctx context.Context) error
 }
@@ -298,6 +299,10 @@ func (c *change) record(r pep.Record) { c.event(Event{Record: &r}) }
 
 // send journals, then sends the one command that changes the stamp.
 func (c *change) send(ctx context.Context) {
+	if err := c.ep.Prepare(ctx); err != nil {
+		c.endBefore(ctx, fmt.Errorf("exchange keys: %w", err))
+		return
+	}
 	if ctx.Err() != nil {
 		c.end("cancelled", ctx.Err())
 		return

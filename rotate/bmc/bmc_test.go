@@ -63,6 +63,8 @@ func (s *stamp) SetBMC(context.Context, plan.Call, pep.Secrets, pep.Sink) (pep.R
 }
 func (s *stamp) Close(context.Context) error { return nil }
 
+func (s *stamp) Prepare(context.Context) error { return nil }
+
 func (s *stamp) Append(step, state string, _ map[string]string) error {
 	if s.appendErr != nil {
 		return s.appendErr

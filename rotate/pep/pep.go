@@ -23,9 +23,10 @@ import (
 type Runspace interface {
 	// Invoke sends one command. With atMostOnce, no byte of it is ever sent twice. Cancelling ctx leaves it running.
 	Invoke(ctx context.Context, cmd psrp.Command, atMostOnce bool) Run
-	Host() string                     // host and port
-	Detach(ctx context.Context) error // ends the session, leaves its command running
-	Close(ctx context.Context) error  // ends the session; detaches from a command that still runs
+	Prepare(ctx context.Context) error // does ahead what the first command with a secret would have to do
+	Host() string                      // host and port
+	Detach(ctx context.Context) error  // ends the session, leaves its command running
+	Close(ctx context.Context) error   // ends the session; detaches from a command that still runs
 }
 
 // Run is one command under way.
@@ -48,6 +49,10 @@ func New(rs Runspace) *Session { return &Session{rs: rs} }
 
 // Host returns host and port of the endpoint.
 func (s *Session) Host() string { return s.rs.Host() }
+
+// Prepare leaves nothing but the command itself to be sent: between the journal's word that a change begins and the first
+// byte of it, as little as possible can happen.
+func (s *Session) Prepare(ctx context.Context) error { return s.rs.Prepare(ctx) }
 
 // Detach ends the session and leaves what runs running.
 func (s *Session) Detach(ctx context.Context) error { return s.rs.Detach(ctx) }

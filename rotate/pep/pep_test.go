@@ -35,6 +35,7 @@ func (f *fake) Result() (psrp.Result, error)   { return psrp.Result{Sent: true},
 func (f *fake) Host() string                   { return "10.20.1.11:5985" }
 func (f *fake) Detach(context.Context) error   { return nil }
 func (f *fake) Close(context.Context) error    { return nil }
+func (f *fake) Prepare(context.Context) error  { return nil }
 
 func bag(pairs ...any) *clixml.Object {
 	o := &clixml.Object{}

@@ -170,6 +170,25 @@ func (c *Core) Invoke(pipeline GUID, cmd Command) error {
 	return nil
 }
 
+// ExchangeKeys begins the key exchange that a command with a secret needs, ahead of the command. HasKey tells when it is
+// done.
+func (c *Core) ExchangeKeys() error {
+	switch {
+	case c.err != nil:
+		return c.err
+	case c.state != PoolOpened:
+		return fmt.Errorf("psrp: key exchange: the pool is %v", c.state)
+	case !c.active.IsZero():
+		return errors.New("psrp: key exchange: a pipeline is running")
+	case c.session != nil:
+		return nil
+	}
+	return c.sendPublicKey()
+}
+
+// HasKey reports whether keys have been exchanged.
+func (c *Core) HasKey() bool { return c.session != nil }
+
 // check refuses what a no-language endpoint would refuse, and what could turn a name into something else.
 func (c Command) check() error {
 	if c.Script {
@@ -279,7 +298,7 @@ func (c *Core) Listen() (stream GUID, ok bool) {
 	switch {
 	case c.err != nil:
 		return GUID{}, false
-	case c.state == PoolNegotiationSent || c.state == PoolNegotiationSucceeded || c.state == PoolOpening, c.waiting != nil:
+	case c.state == PoolNegotiationSent || c.state == PoolNegotiationSucceeded || c.state == PoolOpening, c.waiting != nil, c.keySent && c.session == nil:
 		return GUID{}, true
 	case !c.active.IsZero():
 		return c.active, true

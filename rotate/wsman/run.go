@@ -62,6 +62,47 @@ func (s *Session) Invoke(ctx context.Context, cmd psrp.Command, o Options) *Run 
 	return r
 }
 
+// Prepare exchanges the keys that a command with a secret needs. Without it Invoke does so; with it nothing but the
+// command itself is left to do once the caller has said that it will be sent.
+func (s *Session) Prepare(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed || s.run != nil && s.run.running:
+		return ErrBusy
+	case s.broken != nil:
+		return fmt.Errorf("wsman: the session is of no further use: %w", s.broken)
+	case s.core.HasKey():
+		return nil
+	}
+	ctx, done := s.guard(ctx)
+	defer done()
+	err := s.exchange(ctx)
+	if err != nil {
+		s.broken = err // half a key exchange cannot be resumed
+	}
+	return err
+}
+
+func (s *Session) exchange(ctx context.Context) error {
+	if err := s.core.ExchangeKeys(); err != nil {
+		return err
+	}
+	if err := s.flush(ctx, nil); err != nil {
+		return err
+	}
+	for !s.core.HasKey() {
+		stream, ok := s.core.Listen()
+		if !ok || !stream.IsZero() {
+			return errors.New("wsman: key exchange: the core waits for something else")
+		}
+		if _, err := s.receiveStream(ctx, stream, s.opening()); err != nil {
+			return fmt.Errorf("wsman: key exchange: %w", err)
+		}
+	}
+	return nil
+}
+
 func (s *Session) start(ctx context.Context, r *Run, id psrp.GUID, cmd psrp.Command) error {
 	if err := s.core.Invoke(id, cmd); err != nil {
 		return err

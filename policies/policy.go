@@ -40,8 +40,14 @@ func Default() (*Policy, error) {
 		name string
 		into any
 	}{
-		{"endpoints", &p.endpoints}, {"rules", &p.rules}, {"transitions", &p.transitions}, {"gates", &p.gates},
-		{"rotation", &p.rotation}, {"health", &p.health}, {"cmdlets", &p.cmdlets}, {"roots", &p.roots},
+		{"endpoints", &p.endpoints},
+		{"rules", &p.rules},
+		{"transitions", &p.transitions},
+		{"gates", &p.gates},
+		{"rotation", &p.rotation},
+		{"health", &p.health},
+		{"cmdlets", &p.cmdlets},
+		{"roots", &p.roots},
 	} {
 		b, err := files.ReadFile(f.name + ".yaml")
 		if err != nil {
@@ -52,7 +58,7 @@ func Default() (*Policy, error) {
 		if err := strict(b, f.into); err != nil {
 			return nil, fmt.Errorf("policies/%s.yaml: %w", f.name, err)
 		}
-		fmt.Fprintf(h, "%s %d\n", f.name, len(b))
+		_, _ = fmt.Fprintf(h, "%s %d\n", f.name, len(b))
 		_, _ = h.Write(b) // a hash never fails
 	}
 	p.digest = hex.EncodeToString(h.Sum(nil))
@@ -228,7 +234,9 @@ func (r RuleParameters) value(name string) any {
 func (r RuleParameters) Int(name string) int { n, _ := r.value(name).(int); return n }
 
 // Days is a number of days as a duration.
-func (r RuleParameters) Days(name string) time.Duration { return time.Duration(r.Int(name)) * 24 * time.Hour }
+func (r RuleParameters) Days(name string) time.Duration {
+	return time.Duration(r.Int(name)) * 24 * time.Hour
+}
 
 // String is a word.
 func (r RuleParameters) String(name string) string { s, _ := r.value(name).(string); return s }

@@ -244,7 +244,7 @@ func TestEndings(t *testing.T) {
 				check(t, out.Next != "", "no next step")
 				check(t, (out.Result == Refused) == slices.ContainsFunc(out.Findings, isFail) || out.Ending == "last-failed",
 					"result %s with findings %+v", out.Result, out.Findings)
-				check(t, out.Result == Environment || !(row.starts > 0) || out.Started, "a start that the outcome does not admit")
+				check(t, out.Result == Environment || row.starts == 0 || out.Started, "a start that the outcome does not admit")
 				if row.ending == "login-refused" || row.ending == "cut-off" {
 					check(t, w.dials-logins <= 2 && w.statuses <= 3, "%d logins and %d questions, some after a refusal", w.dials, w.statuses)
 				}

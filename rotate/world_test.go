@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,8 +18,6 @@ import (
 
 // world is a stamp in memory, with everything around it: what a test sets up, and what it looks at afterwards.
 type world struct {
-	mu sync.Mutex
-
 	info      pep.StampInformation
 	last      pep.Status
 	doneAt    time.Time // when the running action ends

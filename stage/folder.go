@@ -211,7 +211,7 @@ func (f *folder) sync(dir string) error {
 	}
 	d, err := f.root.Open(p)
 	if err != nil {
-		return nil //nolint:nilerr // see above
+		return nil
 	}
 	defer d.Close()
 	_ = d.Sync()

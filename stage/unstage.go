@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
@@ -36,7 +37,7 @@ func Unstage(ctx context.Context, sh Share, sec plan.StageSection, digest string
 	if err != nil {
 		return t.result, err
 	}
-	findings := append(seen.findings, strangers(have, sec)...)
+	findings := slices.Concat(seen.findings, strangers(have, sec))
 	if len(findings) > 0 {
 		return t.result, &LayoutError{Findings: findings}
 	}

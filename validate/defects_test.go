@@ -31,7 +31,8 @@ func oneFile(f func(*item)) func([]*item) {
 	return func(items []*item) { f(find(items, spoilt)) }
 }
 
-func fails(rule string) map[string]Result    { return map[string]Result{spoilt + ": " + rule: Fail} }
+func fails(rule string) map[string]Result { return map[string]Result{spoilt + ": " + rule: Fail} }
+
 func warns(rule string) map[string]Result    { return map[string]Result{spoilt + ": " + rule: Warning} }
 func setFails(rule string) map[string]Result { return map[string]Result{"set: " + rule: Fail} }
 func setWarns(rule string) map[string]Result { return map[string]Result{"set: " + rule: Warning} }

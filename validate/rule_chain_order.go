@@ -41,10 +41,10 @@ func chainPositions(file, chain []*x509.Certificate) []int {
 }
 
 func place(i, n int) string {
-	switch {
-	case i == 0:
+	switch i {
+	case 0:
 		return "certificate"
-	case i == n-1:
+	case n - 1:
 		return "root"
 	default:
 		return fmt.Sprintf("CA %d", i)

@@ -151,7 +151,8 @@ func (r *Repository) Sub(name string) (*os.Root, error) {
 
 // Make is Sub for a directory that may not exist yet: it is made, with the folders above it.
 func (r *Repository) Make(name string) (*os.Root, error) {
-	root, rest := r.root, ""
+	root := r.root
+	var rest string
 	if rel, err := r.Rel(name); err == nil {
 		rest = filepath.FromSlash(rel)
 	} else {

@@ -63,10 +63,10 @@ func (s *Server) serveWinRM(ctx context.Context, l net.Listener) error {
 	}()
 	err := srv.Serve(l)
 	close(done)
-	if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
-		return nil
+	if ctx.Err() == nil && !errors.Is(err, http.ErrServerClosed) {
+		return err
 	}
-	return err
+	return nil
 }
 
 func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
@@ -194,7 +194,7 @@ func truncate(w http.ResponseWriter, out []byte) {
 	if err != nil {
 		return
 	}
-	fmt.Fprintf(buf, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", sealedType, len(out)+512, boundaryLine)
+	_, _ = fmt.Fprintf(buf, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", sealedType, len(out)+512, boundaryLine)
 	_ = buf.Flush()
 	_ = c.Close()
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf16"
@@ -132,8 +133,7 @@ func challengeFor(negotiate []byte, machine, domain string, now time.Time, rando
 	b = append(b, make([]byte, 8)...)
 	b = appendField(b, len(info), payload+len(name))
 	b = append(b, 10, 0, 0x39, 0x38, 0, 0, 0, 15) // Windows Server 2016, NTLMSSP revision 15
-	b = append(b, name...)
-	a.challenge = append(b, info...)
+	a.challenge = slices.Concat(b, name, info)
 	return a, nil
 }
 

@@ -422,7 +422,7 @@ func readPFX(share fs.FS, name, password string) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	b, err := io.ReadAll(io.LimitReader(f, maxPFX+1))
 	if err != nil || len(b) > maxPFX {
 		return tls.Certificate{}, errors.Join(errors.New("the file cannot be read"), err)
@@ -430,7 +430,7 @@ func readPFX(share fs.FS, name, password string) (tls.Certificate, error) {
 	key, leaf, chain, err := pkcs12.DecodeChain(b, password)
 	switch {
 	case errors.Is(err, pkcs12.ErrIncorrectPassword):
-		return tls.Certificate{}, errors.New("The provided password for the certificate is not correct.") //nolint:staticcheck // the stamp's own words
+		return tls.Certificate{}, errors.New("The provided password for the certificate is not correct.") //nolint:staticcheck,revive // the stamp's own words
 	case err != nil:
 		return tls.Certificate{}, err
 	}

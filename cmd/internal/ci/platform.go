@@ -62,7 +62,7 @@ func (e *Emitter) Mask(v secret.Value) {
 		case GitHub:
 			e.github().AddMask(line)
 		case Azure:
-			fmt.Fprintf(e.W, "##vso[task.setsecret]%s\n", azureData(line))
+			_, _ = fmt.Fprintf(e.W, "##vso[task.setsecret]%s\n", azureData(line))
 		}
 	}
 }
@@ -96,7 +96,7 @@ func (e *Emitter) Output(name, value string) (err error) {
 		// SetOutput of the library has a constant, public delimiter; IssueFileCommand writes our text as it is.
 		e.github().IssueFileCommand(&githubactions.Command{Name: "output", Message: name + "<<" + d + "\n" + value + "\n" + d})
 	case Azure:
-		fmt.Fprintf(e.W, "##vso[task.setvariable variable=%s;isOutput=true;isReadOnly=true]%s\n", name, azureData(value))
+		_, _ = fmt.Fprintf(e.W, "##vso[task.setvariable variable=%s;isOutput=true;isReadOnly=true]%s\n", name, azureData(value))
 	}
 	return nil
 }

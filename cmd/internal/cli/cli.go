@@ -122,7 +122,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "print the version", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			fmt.Fprintf(cmd.OutOrStdout(), "certstamp %s\n", a.env.Version)
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "certstamp %s\n", a.env.Version)
 			a.formats = nil
 			return nil
 		},
@@ -216,7 +216,7 @@ func (a *app) render(format string) error {
 }
 
 // progress writes one line to stderr.
-func (a *app) progress(format string, args ...any) { fmt.Fprintf(a.err, format+"\n", args...) }
+func (a *app) progress(format string, args ...any) { _, _ = fmt.Fprintf(a.err, format+"\n", args...) }
 
 func (a *app) hint(text string) { a.progress("certstamp: hint: %s", text) }
 

@@ -92,7 +92,7 @@ func (a *app) pep(ctx context.Context, k asking, args []string) error {
 		a.doc.Records = append(a.doc.Records, report.Record{Stream: string(r.Kind), Value: r.Text})
 		if stream {
 			for l := range strings.Lines(r.Text) {
-				fmt.Fprintf(a.out, "%s: %s\n", r.Kind, strings.TrimRight(l, "\r\n"))
+				_, _ = fmt.Fprintf(a.out, "%s: %s\n", r.Kind, strings.TrimRight(l, "\r\n"))
 			}
 		}
 	}

@@ -101,7 +101,7 @@ func (a *app) simulate(ctx context.Context, s simulating) error {
 			return environment("listen", err, "choose a free port on 127.0.0.1")
 		}
 	}
-	fmt.Fprintf(a.out, "%s stamp %s.%s listens on %s\n", pepsim.Mark, scenario.Region, scenario.FQDN, strings.Join(where, ", "))
+	_, _ = fmt.Fprintf(a.out, "%s stamp %s.%s listens on %s\n", pepsim.Mark, scenario.Region, scenario.FQDN, strings.Join(where, ", "))
 	if err := a.out.Flush(); err != nil {
 		return err
 	}

@@ -167,7 +167,7 @@ func (a *app) statusAction(ctx context.Context, j *job, st *standing, fact func(
 	// whether it may.
 	if err := a.checkTarget(s); err != nil {
 		fact("last action", "not asked: %v", err)
-		return nil //nolint:nilerr // status says what it may, and that it may not ask
+		return nil // status says what it may, and that it may not ask
 	}
 	cfg, err := a.endpointConfig(pepOf(s), s.Simulated)
 	if err != nil {

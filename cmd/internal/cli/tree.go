@@ -147,7 +147,7 @@ func readBounded(fsys fs.FS, p string, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	return readStream(f, most)
 }
 

@@ -130,7 +130,7 @@ func (a *app) waitLive(ctx context.Context, b *bound, limit time.Duration, last 
 	if b.plan.Simulated {
 		interval = simulatedPoll
 	}
-	judged, err := o.Wait(waiting, targets, wants, live.Waiting{
+	judged, _ := o.Wait(waiting, targets, wants, live.Waiting{
 		Interval: interval, Pause: pause,
 		Progress: func(round int, seen []live.Judgement) {
 			a.progress("round %d: %d of %d endpoints serve the planned certificate", round, matching(seen), len(seen))
@@ -140,7 +140,7 @@ func (a *app) waitLive(ctx context.Context, b *bound, limit time.Duration, last 
 		return nil, ctx.Err()
 	}
 	if len(judged) == 0 {
-		return last, nil //nolint:nilerr // what was seen last says more than that the time is over
+		return last, nil // what was seen last says more than that the time is over
 	}
 	return judged, nil
 }

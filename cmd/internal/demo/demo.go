@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/certstamp/certstamp/cmd/internal/report"
@@ -52,15 +53,11 @@ func Run(ctx context.Context, o Options) error {
 	p := &player{Options: o, w: w}
 	p.say("certstamp demo: two made-up stamps, a private CA, simulated privileged endpoints on loopback")
 	ctx, stop := context.WithCancel(ctx)
-	simulators := make(chan error, len(w.Stamps))
-	defer func() {
-		stop()
-		for range w.Stamps {
-			<-simulators
-		}
-	}()
+	var simulators sync.WaitGroup
+	defer simulators.Wait()
+	defer stop()
 	for _, s := range w.Stamps {
-		if err := p.simulate(ctx, s, simulators); err != nil {
+		if err := p.simulate(ctx, s, &simulators); err != nil {
 			return err
 		}
 	}
@@ -105,20 +102,15 @@ func clear(dir string) error {
 	return os.WriteFile(filepath.Join(dir, marker), nil, 0o644)
 }
 
-func (p *player) say(format string, args ...any) { fmt.Fprintf(p.Stdout, format+"\n", args...) }
+func (p *player) say(format string, args ...any) { _, _ = fmt.Fprintf(p.Stdout, format+"\n", args...) }
 
 // simulate starts the simulator of a stamp and waits until it listens.
-func (p *player) simulate(ctx context.Context, s *Stamp, done chan<- error) error {
+func (p *player) simulate(ctx context.Context, s *Stamp, running *sync.WaitGroup) error {
 	pr, pw := io.Pipe()
-	go func() {
-		code := p.Run(ctx, p.w.Dir, p.w.Secrets, []string{"simulate", "--scenario", s.Scenario}, pw, io.Discard)
-		pw.Close()
-		if code != 0 {
-			done <- fmt.Errorf("the simulator of %s ended with %d", s.Name, code)
-			return
-		}
-		done <- nil
-	}()
+	running.Go(func() {
+		p.Run(ctx, p.w.Dir, p.w.Secrets, []string{"simulate", "--scenario", s.Scenario}, pw, p.Stderr)
+		_ = pw.Close()
+	})
 	// The first line says that it listens.
 	line := make([]byte, 0, 256)
 	one := make([]byte, 1)

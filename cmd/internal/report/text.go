@@ -38,7 +38,7 @@ func Text(w io.Writer, d *Document) error {
 
 type texter struct{ w io.Writer }
 
-func (t texter) line(format string, args ...any) { fmt.Fprintf(t.w, format+"\n", args...) }
+func (t texter) line(format string, args ...any) { _, _ = fmt.Fprintf(t.w, format+"\n", args...) }
 
 func (t texter) stamp(d *Document, s *Stamp) {
 	mark := ""
@@ -57,11 +57,12 @@ func (t texter) stamp(d *Document, s *Stamp) {
 		t.line("certstamp %s %s: %s%s", d.Command, ci.Text(d.Tool), ci.Text(s.Stamp), mark)
 		t.certificates(s)
 	}
-	if s.Plan != nil {
+	switch {
+	case s.Plan != nil:
 		t.plan(s.Plan, s.PlanSHA256)
-	} else if s.PlanSHA256 != "" {
+	case s.PlanSHA256 != "":
 		t.line("%s%s: plan sha256 %s", ci.Text(s.Stamp), mark, s.PlanSHA256)
-	} else if len(s.Facts) > 0 || len(s.Endpoints) > 0 {
+	case len(s.Facts) > 0 || len(s.Endpoints) > 0:
 		t.line("%s%s", ci.Text(s.Stamp), mark)
 	}
 	for _, f := range s.Facts {

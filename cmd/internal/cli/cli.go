@@ -147,6 +147,7 @@ func (a *app) checkFormats() error {
 	for _, f := range a.formats {
 		name, file, ok := strings.Cut(f, "=")
 		if !slices.Contains(report.Formats, name) || ok && file == "" {
+			a.formats = nil // nothing else is to be trusted either
 			return usagef("use --format "+strings.Join(report.Formats, "|")+"[=FILE]", "format %q is not one of %v", f, report.Formats)
 		}
 		if !ok {
@@ -165,6 +166,9 @@ func (a *app) finish(ctx context.Context, err error) int {
 	if err != nil {
 		f := classify(ctx, err)
 		code = f.code
+		if f.hint == "" && code == exitUsage {
+			f.hint = strings.TrimSpace("run certstamp "+a.doc.Command) + " --help"
+		}
 		a.doc.Error = &report.Error{Code: f.code, Reason: f.reason, Message: a.redactor.Redact(f.Error()), Hint: f.hint}
 	}
 	for _, f := range a.formats {

@@ -1,0 +1,198 @@
+package cli_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/certstamp/certstamp/internal/plan"
+)
+
+var timeNow = time.Now
+
+// TestMistakes makes one mistake at a time: each ends in one clear error with a hint and the right exit code, changes
+// nothing, shows no stack and no secret.
+func TestMistakes(t *testing.T) {
+	s := newStand(t, east)
+	s.simulate()
+	s.pack()
+	bound := s.plan("plan.json")
+	bmc := s.plan("bmc.json", "--kind", "bmc")
+	s.must(nil, append([]string{"stage"}, bound...)...)
+	allow := s.allow()
+
+	edited := func(name string, change func(string) string) []string {
+		b, err := os.ReadFile(filepath.Join(s.w.Dir, "plan.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := change(string(b))
+		if out == string(b) {
+			t.Fatalf("%s: nothing was edited", name)
+		}
+		if err := os.WriteFile(filepath.Join(s.w.Dir, name), []byte(out), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		// The digest of the edited file: what an attacker who can reach both would give.
+		return append([]string{"--plan", "../" + name, "--plan-sha256", plan.Digest([]byte(out))}, allow...)
+	}
+	free := "127.0.0.1:9" // discard: nobody listens there
+
+	for _, row := range []struct {
+		name    string
+		prepare func() (undo func())
+		env     map[string]string
+		args    []string
+		later   time.Duration
+		code    int
+		says    string // in stderr or stdout
+	}{
+		{name: "no such stamp", args: []string{"validate", "--stamp", "stamps/nowhere"}, code: 2, says: "nowhere"},
+		{name: "no such command", args: []string{"rotat"}, code: 2, says: "rotat"},
+		{name: "no such flag", args: []string{"validate", "--stmp", "x"}, code: 2, says: "stmp"},
+		{name: "no such format", args: []string{"--format", "yaml", "validate"}, code: 2, says: "yaml"},
+		{name: "empty tree", prepare: func() func() { return s.moved("certificates") }, args: []string{"validate", "--stamp", s.name()}, code: 2, says: "certificates"},
+		{name: "tree without files", prepare: func() func() { return s.emptied("certificates") }, args: []string{"validate", "--stamp", s.name()}, code: 1, says: "verdict: fail"},
+		{name: "no plan for a tree without files", prepare: func() func() { return s.emptied("certificates") }, args: []string{"plan", "--stamp", s.name(), "--out", "../no.json"}, code: 1, says: "no plan for east"},
+		{name: "wrong PFX password", env: map[string]string{"PFX_PASSWORD": "WrongPassword1"}, args: []string{"validate", "--stamp", s.name()}, code: 1, says: "password"},
+		{name: "truncated PFX", prepare: func() func() {
+			return s.with("certificates/AAD/ACSBlob/ACSBlob.pfx", func(b string) string { return b[:len(b)/2] })
+		}, args: []string{"validate", "--stamp", s.name()}, code: 1, says: "ACSBlob"},
+		{name: "truncated PFX before stage", prepare: func() func() {
+			return s.with("certificates/AAD/ACSBlob/ACSBlob.pfx", func(b string) string { return b[:len(b)/2] })
+		}, args: append([]string{"stage"}, bound...), code: 1, says: "not what was approved"},
+		{name: "unknown key", prepare: func() func() {
+			return s.with("stamp.yaml", func(b string) string { return strings.Replace(b, "identity:", "identiy:", 1) })
+		}, args: []string{"validate", "--stamp", s.name()}, code: 2, says: `"identity"`},
+		{name: "stamp file that is no YAML", prepare: func() func() {
+			return s.with("stamp.yaml", func(string) string { return "a: [" })
+		}, args: []string{"target", "--stamp", s.name()}, code: 2, says: "not valid YAML"},
+		{name: "unset secret", env: map[string]string{"PFX_PASSWORD": ""}, args: []string{"validate", "--stamp", s.name()}, code: 2, says: "PFX_PASSWORD"},
+		{name: "Azure's unset secret", env: map[string]string{"PFX_PASSWORD": "$(PFX_PASSWORD)"}, args: []string{"validate", "--stamp", s.name()}, code: 2, says: "PFX_PASSWORD"},
+		{name: "unset secret of the start", env: map[string]string{"SHARE_PASSWORD": ""}, args: append([]string{"rotate"}, bound...), code: 2, says: "SHARE_PASSWORD"},
+		{name: "unset secret of the endpoint", env: map[string]string{"PEP_PASSWORD": ""}, args: append([]string{"rotate"}, bound...), code: 2, says: "PEP_PASSWORD"},
+		{name: "unset BMC secret", env: map[string]string{"BMC_NEW_PASSWORD": ""}, args: append([]string{"bmc"}, bmc...), code: 2, says: "BMC_NEW_PASSWORD"},
+		{name: "refused login", env: map[string]string{"PEP_PASSWORD": "WrongPassword1"}, args: append([]string{"rotate"}, bound...), code: 3, says: "refused"},
+		{name: "refused login for bmc", env: map[string]string{"PEP_PASSWORD": "WrongPassword1"}, args: append([]string{"bmc"}, bmc...), code: 3, says: "refused"},
+		{name: "nobody there", args: []string{"pep", "Get-ActionStatus", "--host", free, "--user", "x", "--password", "env:PEP_PASSWORD"}, code: 3, says: "can be reached"},
+		{name: "wrong target", env: map[string]string{"CERTSTAMP_TARGET": strings.Repeat("0", 64)}, args: append([]string{"rotate"}, bound...), code: 1, says: "is pinned"},
+		{name: "no target in CI", env: map[string]string{"CI": "true"}, args: append([]string{"rotate"}, bound...), code: 1, says: "no target is pinned"},
+		{name: "expired plan", later: 8 * 24 * time.Hour, args: append([]string{"rotate"}, bound...), code: 1, says: "valid until"},
+		{name: "no plan file", args: append([]string{"rotate", "--plan", "../none.json"}, bound[2:]...), code: 2, says: "none.json"},
+		{name: "no plan at all", args: []string{"rotate"}, code: 2, says: "--plan-sha256"},
+		{name: "no digest", args: []string{"stage", "--plan", "../plan.json"}, code: 2, says: "--plan-sha256"},
+		{name: "a digest that is none", args: []string{"stage", "--plan", "../plan.json", "--plan-sha256", "abc"}, code: 2, says: "not a SHA-256"},
+		{name: "another digest", args: []string{"stage", "--plan", "../plan.json", "--plan-sha256", strings.Repeat("ab", 32)}, code: 1, says: "was approved"},
+		{name: "plan edited out of shape", args: append([]string{"stage"}, edited("shape.json", func(b string) string { return strings.Replace(b, "{\n", "{ \n", 1) })...), code: 1, says: "canonical"},
+		{name: "plan edited in shape", args: append([]string{"stage"}, edited("notice.json", func(b string) string { return strings.Replace(b, "2-5 minutes", "0-0 minutes", 1) })...), code: 1, says: "notices"},
+		{name: "plan that reaches further", args: append([]string{"rotate"}, edited("user.json", func(b string) string {
+			return strings.Replace(b, `"user": "SIMULATED\\CloudAdmin"`, `"user": "SIMULATED\\Somebody"`, 1)
+		})...), code: 1, says: "Somebody"},
+		{name: "plan of the wrong kind", args: append([]string{"bmc"}, bound...), code: 2, says: "kind external"},
+		{name: "plan of the wrong kind to rotate", args: append([]string{"rotate"}, bmc...), code: 2, says: "kind bmc"},
+		{name: "stamp file led elsewhere", prepare: func() func() {
+			return s.with("stamp.yaml", func(b string) string {
+				return strings.Replace(b, `user: SIMULATED\CloudAdmin`, `user: SIMULATED\Somebody`, 1)
+			})
+		}, args: append([]string{"rotate"}, bound...), code: 1, says: "leads to target"},
+		{name: "share outside", args: []string{"stage", bound[0], bound[1], bound[2], bound[3]}, code: 2, says: "outside the repository"},
+		{name: "keys in clear", args: []string{"csr", "--stamp", s.name()}, code: 2, says: "never written in clear"},
+		{name: "keys sealed twice", args: []string{"csr", "--stamp", s.name(), "--key-password", "env:PFX_KEY_PASSWORD", "--recipient", "age1x"}, code: 2, says: "exactly one way"},
+		{name: "secret as an argument", args: []string{"csr", "--stamp", s.name(), "--key-password", "Hunter2Hunter2"}, code: 2, says: "--key-password"},
+		{name: "secret of another role", args: []string{"csr", "--stamp", s.name(), "--key-password", "env:PEP_PASSWORD"}, code: 2, says: "PFX"},
+		{name: "subject that is none", args: []string{"csr", "--stamp", s.name(), "--subject", "Contoso", "--key-password", "env:PFX_KEY_PASSWORD"}, code: 2, says: "--subject"},
+		{name: "wrong key password", prepare: func() func() { return s.moved("certificates") }, env: map[string]string{"PFX_KEY_PASSWORD": "WrongPassword1"}, args: []string{"pack", "--stamp", s.name(), "--key-password", "env:PFX_KEY_PASSWORD"}, code: 2, says: "password"},
+		{name: "nothing issued", prepare: func() func() { return s.emptied("issued") }, args: []string{"pack", "--stamp", s.name(), "--key-password", "env:PFX_KEY_PASSWORD"}, code: 1, says: "no certificate for"},
+		{name: "unstage before it is live", args: append([]string{"unstage"}, bound...), code: 1, says: "0 of 11 endpoints"},
+		{name: "verify before it is live", args: append([]string{"verify"}, bound...), code: 1, says: "verify: 0 of 11"},
+		{name: "a cmdlet that is none", args: []string{"pep", "Get-Nothing", "--stamp", s.name()}, code: 2, says: "Get-AzureStackStampInformation"},
+		{name: "a rotation by hand", args: []string{"pep", "Start-SecretRotation", "--stamp", s.name()}, code: 1, says: "make a plan"},
+		{name: "a change by hand", args: []string{"pep", "Remove-CloudAdminUser", "UserName=x", "--stamp", s.name()}, code: 1, says: "--unplanned"},
+		{name: "a change by hand in CI", env: map[string]string{"CI": "true"}, args: []string{"pep", "Remove-CloudAdminUser", "UserName=x", "--stamp", s.name(), "--unplanned", "because"}, code: 1, says: "never runs in CI"},
+		{name: "a demo over somebody's files", args: []string{"demo", "--out", ".."}, code: 6, says: "not made by the demo"},
+		{name: "a scenario that is none", args: []string{"simulate", "--scenario", "stamps/east/stamp.yaml"}, code: 2, says: "scenario"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s.t = t
+			s.now = func() time.Time { return timeNow().Add(row.later) }
+			if row.prepare != nil {
+				defer row.prepare()()
+			}
+			before := print(t, s.w.Repo+"/stamps") + print(t, s.s.Share+"/Certificates") + print(t, s.s.Backup)
+			a := s.run(row.env, row.args...)
+			said := a.stdout + a.stderr
+			if a.code != row.code || !strings.Contains(said, row.says) {
+				t.Errorf("exit %d, wanted %d saying %q:\n%s", a.code, row.code, row.says, said)
+			}
+			if n := strings.Count(a.stderr, "certstamp: error: "); n != 1 {
+				t.Errorf("%d errors:\n%s", n, a.stderr)
+			}
+			if !strings.Contains(a.stderr, "certstamp: hint: ") {
+				t.Errorf("no hint:\n%s", a.stderr)
+			}
+			if stack.MatchString(said) {
+				t.Errorf("a stack trace:\n%s", said)
+			}
+			if after := print(t, s.w.Repo+"/stamps") + print(t, s.s.Share+"/Certificates") + print(t, s.s.Backup); after != before {
+				t.Error("something was changed")
+			}
+		})
+	}
+	s.t = t
+	if n := s.starts(); n != 0 {
+		t.Errorf("a rotation was started %d times", n)
+	}
+	for _, wrong := range []string{"WrongPassword1", "Hunter2Hunter2"} {
+		if strings.Contains(s.said.String(), wrong) {
+			t.Errorf("%q was repeated", wrong)
+		}
+	}
+	s.holdsNoSecret()
+}
+
+var stack = regexp.MustCompile(`goroutine \d+|\.go:\d+|runtime error`)
+
+// with changes a file of the stamp until undo is called.
+func (s *stand) with(name string, change func(string) string) (undo func()) {
+	s.t.Helper()
+	before, err := os.ReadFile(s.path(name))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.edit(name, change)
+	return func() {
+		if err := os.WriteFile(s.path(name), before, 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// moved takes a folder of the stamp away.
+func (s *stand) moved(name string) (undo func()) {
+	s.t.Helper()
+	aside := filepath.Join(s.w.Dir, "aside")
+	if err := os.Rename(s.path(name), aside); err != nil {
+		s.t.Fatal(err)
+	}
+	return func() {
+		if err := os.RemoveAll(s.path(name)); err != nil {
+			s.t.Fatal(err)
+		}
+		if err := os.Rename(aside, s.path(name)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// emptied leaves an empty folder in its place.
+func (s *stand) emptied(name string) (undo func()) {
+	s.t.Helper()
+	undo = s.moved(name)
+	if err := os.Mkdir(s.path(name), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	return undo
+}

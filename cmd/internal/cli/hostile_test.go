@@ -205,8 +205,11 @@ func TestNoNameIsLookedUp(t *testing.T) {
 		b = b[:at] + "  hosts: [ercs01.stamp.invalid]" + b[end:]
 		b = strings.Replace(b, "simulated: true\n", "", 1)
 		b = strings.Replace(b, "SIMULATED-east", "d3b0738c-0000-0000-0000-000000000000", 1)
-		b = b[:strings.Index(b, "resolve:")]
-		return b[:strings.Index(b, "share:")] + b[strings.Index(b, "pep:"):]
+		b, _, _ = strings.Cut(b, "resolve:")
+		b, _, _ = strings.Cut(b, "backup:")
+		head, rest, _ := strings.Cut(b, "share:")
+		_, rest, _ = strings.Cut(rest, "pep:")
+		return head + "pep:" + rest
 	})
 	plans := map[string][]string{
 		"bmc":    s.plan("bmc.json", "--kind", "bmc"),

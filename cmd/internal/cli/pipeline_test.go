@@ -88,24 +88,29 @@ func (s *stand) packsWhatTheStampReads() {
 			return err
 		}
 		n++
-		cmd := exec.Command("openssl", "pkcs12", "-legacy", "-info", "-nodes", "-in", p, "-passin", "env:PFX_PASSWORD")
-		cmd.Env = append(os.Environ(), "PFX_PASSWORD="+s.w.Secrets["PFX_PASSWORD"])
-		out, err := cmd.CombinedOutput()
-		text := string(out)
-		switch {
-		case err != nil:
-			s.t.Errorf("openssl does not read %s: %v\n%s", p, err, text)
-		case !strings.Contains(text, "Shrouded Keybag: pbeWithSHA1And3-KeyTripleDES-CBC"), !strings.Contains(text, "PKCS7 Encrypted data: pbeWithSHA1And3-KeyTripleDES-CBC"):
-			s.t.Errorf("%s is not encrypted with 3DES throughout:\n%s", p, text)
-		case !strings.Contains(text, "Microsoft Local Key set"):
-			s.t.Errorf("%s has no local-machine attribute", p)
-		case !leafFirst(text):
-			s.t.Errorf("%s does not begin with the leaf:\n%s", p, text)
-		}
+		s.packsOne(p)
 		return nil
 	})
 	if want := map[policies.Identity]int{policies.AAD: 11, policies.ADFS: 13}[s.s.Identity]; err != nil || n != want {
 		s.t.Errorf("%d files packed, wanted %d: %v", n, want, err)
+	}
+}
+
+func (s *stand) packsOne(p string) {
+	s.t.Helper()
+	cmd := exec.Command("openssl", "pkcs12", "-legacy", "-info", "-nodes", "-in", p, "-passin", "env:PFX_PASSWORD")
+	cmd.Env = append(os.Environ(), "PFX_PASSWORD="+s.w.Secrets["PFX_PASSWORD"])
+	out, err := cmd.CombinedOutput()
+	text := string(out)
+	switch {
+	case err != nil:
+		s.t.Errorf("openssl does not read %s: %v\n%s", p, err, text)
+	case !strings.Contains(text, "Shrouded Keybag: pbeWithSHA1And3-KeyTripleDES-CBC"), !strings.Contains(text, "PKCS7 Encrypted data: pbeWithSHA1And3-KeyTripleDES-CBC"):
+		s.t.Errorf("%s is not encrypted with 3DES throughout:\n%s", p, text)
+	case !strings.Contains(text, "Microsoft Local Key set"):
+		s.t.Errorf("%s has no local-machine attribute", p)
+	case !leafFirst(text):
+		s.t.Errorf("%s does not begin with the leaf:\n%s", p, text)
 	}
 }
 

@@ -1,0 +1,203 @@
+package cli_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/certstamp/certstamp/cmd/internal/cli"
+)
+
+func (s *stand) check(a answer, code int, says ...string) {
+	s.t.Helper()
+	if a.code != code {
+		s.t.Errorf("exit %d, wanted %d:\n%s%s", a.code, code, a.stdout, a.stderr)
+	}
+	for _, want := range says {
+		if !strings.Contains(a.stdout+a.stderr, want) {
+			s.t.Errorf("nothing says %q:\n%s%s", want, a.stdout, a.stderr)
+		}
+	}
+}
+
+// TestFailedThenRerun lets the stamp fail, and goes the way the exit codes and status name: failed, rerun, success.
+func TestFailedThenRerun(t *testing.T) {
+	spec := east
+	spec.Extra = "fail: {step: 4, message: 'the gateway did not take certificate 3'}\n"
+	s := newStand(t, spec)
+	s.simulate()
+	s.pack()
+	bound := s.plan("plan.json")
+	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 1, "the share holds no set")
+	s.must(nil, append([]string{"stage"}, bound...)...)
+	s.check(s.run(nil, append([]string{"rotate", "--check"}, bound...)...), 0, "rotate --check: go")
+	a := s.run(nil, append([]string{"rotate"}, bound...)...)
+	s.check(a, 4, "action-failed", "the gateway did not take certificate 3", "plan --kind rerun")
+	if a.doc.Error == nil || a.doc.Error.Code != 4 {
+		t.Errorf("the document's error is %+v", a.doc.Error)
+	}
+	// The same plan again starts nothing.
+	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 4, "action-failed")
+	s.check(s.run(nil, "status", "--stamp", s.name(), "--allow-path", s.s.Share), 0, "plan --stamp stamps/east --kind rerun")
+	// Nor does a new plan of the same kind: the stamp's last rotation failed.
+	again := s.plan("again.json", "--as-of", time.Now().UTC().Add(time.Minute).Format(time.RFC3339))
+	s.check(s.run(nil, append([]string{"rotate"}, again...)...), 1, "last-failed", "rerun")
+
+	rerun := s.plan("rerun.json", "--kind", "rerun")
+	if err := os.RemoveAll(filepath.Join(s.s.Share, "Certificates", "AAD", "ACSBlob")); err != nil {
+		t.Fatal(err) // after a failure the share may not be intact
+	}
+	s.check(s.run(nil, append([]string{"rotate"}, rerun...)...), 1, "the share holds")
+	s.check(s.run(nil, append([]string{"stage"}, rerun...)...), 0, "stage: published")
+	s.check(s.run(nil, append([]string{"rotate"}, rerun...)...), 0, "rotation: success (completed)")
+	s.check(s.run(nil, append([]string{"verify"}, rerun...)...), 0, "verify: 11 of 11")
+	s.check(s.run(nil, append([]string{"unstage"}, rerun...)...), 0, "unstage: removed")
+	if n := s.starts(); n != 2 {
+		t.Errorf("the stamp was asked to rotate %d times, wanted once and once again", n)
+	}
+	s.holdsNoSecret()
+}
+
+// TestFailedAgain ends with support, not with a third attempt.
+func TestFailedAgain(t *testing.T) {
+	spec := east
+	spec.Extra = "fail: {step: 2, message: 'the secret store is full', again: true}\n"
+	s := newStand(t, spec)
+	s.simulate()
+	s.pack()
+	bound := s.plan("plan.json")
+	s.must(nil, append([]string{"stage"}, bound...)...)
+	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 4)
+	rerun := s.plan("rerun.json", "--kind", "rerun")
+	s.must(nil, append([]string{"stage"}, rerun...)...)
+	s.check(s.run(nil, append([]string{"rotate"}, rerun...)...), 4, "failed-again", "support case", "the secret store is full")
+	s.check(s.run(nil, "status", "--stamp", s.name(), "--allow-path", s.s.Share), 0, "support case")
+}
+
+// TestInterrupted leaves a rotation while it runs, and finds out from another folder how it came out.
+func TestInterrupted(t *testing.T) {
+	spec := east
+	spec.Speed = 900 // four seconds
+	s := newStand(t, spec)
+	s.simulate()
+	s.pack()
+	bound := s.plan("plan.json")
+	s.must(nil, append([]string{"stage"}, bound...)...)
+
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	var errs lines
+	errs.on = func(line string) {
+		if strings.Contains(line, "the stamp rotates") {
+			leave()
+		}
+	}
+	code := cli.Main(ctx, append([]string{"rotate"}, bound...), cli.Env{
+		Stdin: strings.NewReader(""), Stdout: &errs, Stderr: &errs, Dir: s.w.Repo, Now: time.Now, Version: "test",
+		Getenv: func(name string) string { return s.w.Secrets[name] },
+	})
+	if code != 5 || !strings.Contains(errs.String(), "rotate --attach") {
+		t.Fatalf("exit %d, wanted 5 with the way back:\n%s", code, errs.String())
+	}
+	// A runner that has nothing but the plan: no local journal, only the share's.
+	if err := os.RemoveAll(filepath.Join(s.w.Repo, ".certstamp")); err != nil {
+		t.Fatal(err)
+	}
+	s.check(s.run(nil, append([]string{"rotate", "--attach"}, bound...)...), 0, "rotation: success")
+	s.check(s.run(nil, append([]string{"verify"}, bound...)...), 0, "verify: 11 of 11")
+	if n := s.starts(); n != 1 {
+		t.Errorf("the stamp was asked to rotate %d times", n)
+	}
+}
+
+// lines calls back for every write.
+type lines struct {
+	b  strings.Builder // not embedded: its WriteString would go past Write
+	on func(string)
+}
+
+func (l *lines) String() string { return l.b.String() }
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.on(string(p))
+	return l.b.Write(p)
+}
+
+// TestSealedFiles runs on keys and certificates that lie in the repository only as age files.
+func TestSealedFiles(t *testing.T) {
+	s := newStand(t, east)
+	s.simulate()
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.w.Secrets["PFX_IDENTITY"] = identity.String()
+	s.edit("stamp.yaml", func(b string) string {
+		return strings.Replace(b, "pfx-password:", "age-identity: env:PFX_IDENTITY\npfx-password:", 1)
+	})
+	to := []string{"--recipient", identity.Recipient().String()}
+	s.must(nil, append([]string{"csr", "--stamp", s.name()}, to...)...)
+	s.issue()
+	s.check(s.run(nil, append([]string{"pack", "--stamp", s.name()}, to...)...), 2, "--key-identity")
+	s.must(nil, append(append([]string{"pack", "--stamp", s.name(), "--key-identity", "env:PFX_IDENTITY", "--backup"}, to...), s.allow()...)...)
+	if files, err := filepath.Glob(s.path("certificates", "AAD", "*", "*.pfx")); err != nil || len(files) > 0 {
+		t.Errorf("%v lie in the repository unsealed", files)
+	}
+	s.must(nil, "validate", "--stamp", s.name())
+	s.check(s.run(map[string]string{"PFX_IDENTITY": "AGE-SECRET-KEY-1nonsense"}, "validate", "--stamp", s.name()), 2, "age identity")
+	bound := s.plan("plan.json")
+	s.must(nil, append([]string{"stage"}, bound...)...)
+	s.must(nil, append([]string{"rotate"}, bound...)...)
+	s.must(nil, append([]string{"verify"}, bound...)...)
+	s.holdsNoSecret()
+}
+
+// TestInternalRotation has no certificates, no share and its own kind of plan.
+func TestInternalRotation(t *testing.T) {
+	s := newStand(t, east)
+	s.simulate()
+	s.check(s.run(nil, "plan", "--stamp", s.name(), "--kind", "internal", "--out", "../no.json"), 1, "compromise: WHAT")
+	bound := s.plan("internal.json", "--kind", "internal", "--reason", "alert: 0x7a secrets expire")
+	s.check(s.run(nil, append([]string{"stage"}, bound...)...), 2, "stages nothing")
+	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 0, "rotation: success")
+	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 0, "rotation: success")
+	if n := s.starts(); n != 1 {
+		t.Errorf("the stamp was asked to rotate %d times", n)
+	}
+}
+
+// TestNotHealthy is refused before the start, unless the plan accepts the one test that fails.
+func TestNotHealthy(t *testing.T) {
+	spec := east
+	spec.Extra = "health: {AzsInfraCapacity: FAIL}\n"
+	s := newStand(t, spec)
+	s.simulate()
+	s.pack()
+	bound := s.plan("plan.json")
+	s.must(nil, append([]string{"stage"}, bound...)...)
+	s.check(s.run(nil, append([]string{"rotate", "--check"}, bound...)...), 1, "AzsInfraCapacity")
+	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 1, "not-ready", "AzsInfraCapacity")
+	if n := s.starts(); n != 0 {
+		t.Fatalf("the stamp was asked to rotate %d times", n)
+	}
+	accepted := s.plan("accepted.json", "--accept-health", "AzsInfraCapacity=storage arrives on Monday")
+	s.check(s.run(nil, append([]string{"rotate"}, accepted...)...), 0, "rotation: success")
+}
+
+// TestRepair mends what can be mended without the CA.
+func TestRepair(t *testing.T) {
+	s := newStand(t, east)
+	s.must(nil, "csr", "--stamp", s.name(), "--key-password", "env:PFX_KEY_PASSWORD")
+	s.issue()
+	s.must(nil, "pack", "--stamp", s.name(), "--key-password", "env:PFX_KEY_PASSWORD", "--encryption", "AES256-SHA256")
+	file := "stamps/east/certificates/AAD/ACSBlob/ACSBlob.pfx"
+	s.check(s.run(nil, "validate", "--offline", "--stamp", s.name()), 1, "PFX Encryption: Fail")
+	s.check(s.run(nil, "pack", "--stamp", s.name(), "--repair", file), 2, "--out")
+	s.check(s.run(nil, "pack", "--stamp", s.name(), "--repair", file, "--out", file), 0, "mended")
+	s.packsOne(s.path("certificates", "AAD", "ACSBlob", "ACSBlob.pfx"))
+}

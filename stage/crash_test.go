@@ -1,0 +1,470 @@
+package stage_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/stage"
+)
+
+// set is a made-up set: path below the identity folder → content.
+type set map[string]string
+
+func (s set) section(identity string) plan.StageSection {
+	sec := plan.StageSection{UNC: `\\host\certs`, Identity: identity, Files: []plan.PlannedFile{}}
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		sum := sha256.Sum256([]byte(s[name]))
+		sec.Files = append(sec.Files, plan.PlannedFile{Folder: path.Dir(name), Name: path.Base(name), Size: int64(len(s[name])), SHA256: hex.EncodeToString(sum[:])})
+	}
+	return sec
+}
+
+func (s set) open(f plan.PlannedFile) ([]byte, error) {
+	b, ok := s[f.Folder+"/"+f.Name]
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	return []byte(b), nil
+}
+
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+var (
+	older = set{"ACSBlob/ACSBlob.pfx": "old blob", "Admin Portal/AdminPortal.pfx": "old portal"}
+	newer = set{"ACSBlob/ACSBlob.pfx": "new blob", "Admin Portal/AdminPortal.pfx": "new portal"}
+)
+
+func options(run string) stage.Options {
+	return stage.Options{Run: run, Owner: "a test", Wait: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}
+}
+
+func folder(t *testing.T, dir string) stage.Share {
+	t.Helper()
+	sh, err := stage.OpenFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sh.Close() })
+	return sh
+}
+
+// served is what a stamp would read: every file below Certificates/<identity>.
+func served(t *testing.T, dir, identity string) set {
+	t.Helper()
+	out := set{}
+	root := filepath.Join(dir, "Certificates", identity)
+	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, p)
+		out[filepath.ToSlash(rel)] = string(b)
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !strings.Contains(err.Error(), "not a directory") {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// publish is a run that must succeed.
+func publish(t *testing.T, sh stage.Share, s set, run string) stage.Result {
+	t.Helper()
+	r, err := stage.Publish(t.Context(), sh, s.section("AAD"), digest(fmt.Sprint(s)), s.open, options(run))
+	if err != nil {
+		t.Fatalf("publish: %v", err)
+	}
+	return r
+}
+
+// errPower is what every call gets after the power went.
+var errPower = errors.New("the power is gone")
+
+// mortal is a share that dies at its n-th change. Half says whether that change still happened.
+type mortal struct {
+	stage.Share
+	left int
+	half bool
+	dead bool
+	mu   sync.Mutex // files are uploaded side by side
+}
+
+func (m *mortal) gone() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.dead
+}
+
+func (m *mortal) change(do func() error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dead {
+		return errPower
+	}
+	if m.left--; m.left > 0 {
+		return do()
+	}
+	m.dead = true
+	if m.half {
+		_ = do()
+	}
+	return errPower
+}
+
+func (m *mortal) Mkdir(name string) error { return m.change(func() error { return m.Share.Mkdir(name) }) }
+func (m *mortal) Create(name string, b []byte) error {
+	return m.change(func() error {
+		if m.left <= 0 && len(b) > 1 {
+			b = b[:len(b)/2] // torn in the middle
+		}
+		return m.Share.Create(name, b)
+	})
+}
+func (m *mortal) Rename(from, to string) error {
+	return m.change(func() error { return m.Share.Rename(from, to) })
+}
+func (m *mortal) Remove(name string) error {
+	return m.change(func() error { return m.Share.Remove(name) })
+}
+func (m *mortal) Append(name string, b []byte) error {
+	return m.change(func() error { return m.Share.Append(name, b) })
+}
+func (m *mortal) ReadFile(name string, most int64) ([]byte, error) {
+	if m.gone() {
+		return nil, errPower
+	}
+	return m.Share.ReadFile(name, most)
+}
+func (m *mortal) ReadDir(name string) ([]fs.DirEntry, error) {
+	if m.gone() {
+		return nil, errPower
+	}
+	return m.Share.ReadDir(name)
+}
+
+// TestPowerLossAtEveryStep lets the share die at each change of publishing and of removing, once before and once after it
+// took effect. At no moment does the stamp see a mixture, and the next run ends where the first one would have.
+func TestPowerLossAtEveryStep(t *testing.T) {
+	for _, verb := range []string{"publish over a set", "publish the first set", "unstage"} {
+		for _, half := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, change done %v", verb, half), func(t *testing.T) {
+				steps := 0
+				for n := 1; ; n++ {
+					if n > 500 {
+						t.Fatal("it never ends")
+					}
+					dir := t.TempDir()
+					sh := folder(t, dir)
+					before := set{}
+					switch verb {
+					case "publish over a set":
+						publish(t, sh, older, "run-0")
+						before = older
+					case "unstage":
+						publish(t, sh, older, "run-0")
+						publish(t, sh, newer, "run-1")
+						before = newer
+					}
+					m := &mortal{Share: sh, left: n, half: half}
+					err := do(t.Context(), m, verb, "run-2")
+					if !m.dead {
+						if err != nil {
+							t.Fatalf("nothing happened to it, and it failed: %v", err)
+						}
+						steps = n - 1
+						break
+					}
+					if err == nil && !half {
+						t.Errorf("change %d was lost, and nobody said so", n)
+					}
+					now := served(t, dir, "AAD")
+					after := newer
+					if verb == "unstage" {
+						after = set{}
+					}
+					switch {
+					case maps.Equal(now, before), maps.Equal(now, after), len(now) == 0:
+					case verb == "unstage" && subset(now, before): // files go one by one; what is there is the planned set's
+					default:
+						t.Fatalf("after %d changes the stamp sees a mixture: %v", n, now)
+					}
+					// The machine is up again. What held the lock died with its process: here, with its handle.
+					again := folder(t, dir)
+					if err := do(t.Context(), again, verb, "run-3"); err != nil {
+						t.Fatalf("after a loss at change %d the next run fails: %v", n, err)
+					}
+					if now := served(t, dir, "AAD"); !maps.Equal(now, after) {
+						t.Fatalf("after a loss at change %d the next run ends in %v", n, now)
+					}
+					leftovers(t, again, verb, n)
+				}
+				if steps < 8 {
+					t.Errorf("only %d changes were tried", steps)
+				}
+				t.Logf("%d changes", steps)
+			})
+		}
+	}
+}
+
+func do(ctx context.Context, sh stage.Share, verb, run string) error {
+	sec := newer.section("AAD")
+	if verb == "unstage" {
+		_, err := stage.Unstage(ctx, sh, sec, digest(fmt.Sprint(newer)), options(run))
+		return err
+	}
+	_, err := stage.Publish(ctx, sh, sec, digest(fmt.Sprint(newer)), newer.open, options(run))
+	return err
+}
+
+func subset(some, all set) bool {
+	for name, content := range some {
+		if all[name] != content {
+			return false
+		}
+	}
+	return true
+}
+
+// leftovers holds that only the kept set may remain, and after unstage nothing.
+func leftovers(t *testing.T, sh stage.Share, verb string, n int) {
+	t.Helper()
+	list, err := stage.Leftovers(sh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range list {
+		if verb == "unstage" || !strings.Contains(name, "previous-") {
+			t.Errorf("a loss at change %d leaves %q behind for good", n, name)
+		}
+	}
+}
+
+func TestTwiceIsOnce(t *testing.T) {
+	dir := t.TempDir()
+	sh := folder(t, dir)
+	if r := publish(t, sh, newer, "run-1"); r.Outcome != stage.Published || r.Files != 2 || len(r.Previous) != 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := publish(t, sh, newer, "run-2"); r.Outcome != stage.Unchanged {
+		t.Errorf("%+v", r)
+	}
+	sec := newer.section("AAD")
+	if findings, state, err := stage.Check(t.Context(), sh, sec); err != nil || len(findings) > 0 || state != stage.StatePlanned {
+		t.Errorf("%v %v %v", findings, state, err)
+	}
+	if _, state, err := stage.Check(t.Context(), sh, older.section("AAD")); err != nil || state != stage.StateOther {
+		t.Errorf("another set is %v, %v", state, err)
+	}
+	for _, want := range []stage.Outcome{stage.Removed, stage.Absent} {
+		r, err := stage.Unstage(t.Context(), sh, sec, digest("x"), options("run-3"))
+		if err != nil || r.Outcome != want {
+			t.Errorf("%+v, %v, wanted %s", r, err, want)
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 0 {
+		t.Errorf("%v is left, %v", entries, err)
+	}
+}
+
+// TestUnstageRemovesOnlyThePlan stops before the first removal when somebody else's file lies among the planned ones.
+func TestUnstageRemovesOnlyThePlan(t *testing.T) {
+	dir := t.TempDir()
+	sh := folder(t, dir)
+	publish(t, sh, older, "run-1")
+	_, err := stage.Unstage(t.Context(), sh, newer.section("AAD"), digest("new"), options("run-2"))
+	var layout *stage.LayoutError
+	if !errors.As(err, &layout) {
+		t.Fatalf("it removed another plan's set: %v", err)
+	}
+	if now := served(t, dir, "AAD"); !maps.Equal(now, older) {
+		t.Errorf("the share holds %v", now)
+	}
+}
+
+func TestWrongBytesTouchNothing(t *testing.T) {
+	dir := t.TempDir()
+	sh := folder(t, dir)
+	_, err := stage.Publish(t.Context(), sh, newer.section("AAD"), digest("new"), older.open, options("run-1"))
+	var e *stage.Error
+	if !errors.As(err, &e) || e.Class != stage.ClassVerification {
+		t.Fatalf("%v", err)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
+		t.Errorf("%v was written", entries)
+	}
+	if err := stage.BackupEquals(newer.section("AAD"), newer.open); err != nil {
+		t.Error(err)
+	}
+	if err := stage.BackupEquals(newer.section("AAD"), older.open); err == nil {
+		t.Error("another backup equals the plan")
+	}
+}
+
+func TestOneAtATime(t *testing.T) {
+	dir := t.TempDir()
+	first, second := folder(t, dir), folder(t, dir)
+	release, err := stage.Hold(first, "the first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = stage.Publish(t.Context(), second, newer.section("AAD"), digest("new"), newer.open, options("run-1"))
+	var locked *stage.LockedError
+	if !errors.As(err, &locked) || !strings.Contains(locked.Owner, "the first") {
+		t.Fatalf("%v", err)
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, second, newer, "run-2")
+}
+
+func TestCancelledBeforeTheSwap(t *testing.T) {
+	dir := t.TempDir()
+	sh := folder(t, dir)
+	publish(t, sh, older, "run-1")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := stage.Publish(ctx, sh, newer.section("AAD"), digest("new"), newer.open, options("run-2")); !errors.Is(err, context.Canceled) {
+		t.Fatalf("%v", err)
+	}
+	if now := served(t, dir, "AAD"); !maps.Equal(now, older) {
+		t.Errorf("the share holds %v", now)
+	}
+}
+
+// TestLayout is the doctor: what a rotation would trip over an hour later is named before anything is written.
+func TestLayout(t *testing.T) {
+	for _, row := range []struct {
+		name, identity string
+		there          []string // files to put down first; folders end in a slash
+		bad            bool
+	}{
+		{"nothing there", "AAD", nil, false},
+		{"another set", "AAD", []string{"Certificates/AAD/ACSBlob/x.pfx"}, false},
+		{"strangers beside Certificates", "AAD", []string{"notes.txt", "Backup/x.pfx"}, false},
+		{"the AD FS endpoint", "ADFS", []string{"Certificates/ADFS/ADFS/x.pfx"}, false},
+		{"identity at the root", "AAD", []string{"AAD/ACSBlob/x.pfx"}, true},
+		{"other identity at the root", "AAD", []string{"ADFS/ACSBlob/x.pfx"}, true},
+		{"Certificates twice", "AAD", []string{"Certificates/Certificates/AAD/ACSBlob/x.pfx"}, true},
+		{"wrong case", "AAD", []string{"certificates/AAD/ACSBlob/x.pfx"}, true},
+		{"identity twice", "AAD", []string{"Certificates/AAD/AAD/ACSBlob/x.pfx"}, true},
+		{"the other identity too", "AAD", []string{"Certificates/ADFS/ACSBlob/x.pfx"}, true},
+		{"endpoints without identity", "AAD", []string{"Certificates/ACSBlob/x.pfx"}, true},
+		{"a file in Certificates", "AAD", []string{"Certificates/x.pfx"}, true},
+		{"a file in the identity", "AAD", []string{"Certificates/AAD/x.pfx"}, true},
+		{"two files in a folder", "AAD", []string{"Certificates/AAD/ACSBlob/x.pfx", "Certificates/AAD/ACSBlob/y.pfx"}, true},
+		{"Certificates is a file", "AAD", []string{"Certificates"}, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, name := range row.there {
+				p := filepath.Join(dir, filepath.FromSlash(name))
+				if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, []byte(name), 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := newer
+			if row.identity == "ADFS" {
+				s = set{"ADFS/ADFS.pfx": "new adfs"}
+			}
+			sh := folder(t, dir)
+			sec := s.section(row.identity)
+			findings, state, err := stage.Check(t.Context(), sh, sec)
+			if err != nil || (len(findings) > 0) != row.bad || row.bad != (state == stage.StateDamaged) {
+				t.Errorf("doctor: %+v %v %v", findings, state, err)
+			}
+			for _, f := range findings {
+				if f.Found == "" || f.Wanted == "" || f.Hint == "" || f.Source == "" {
+					t.Errorf("half a finding: %+v", f)
+				}
+			}
+			_, err = stage.Publish(t.Context(), sh, sec, digest("new"), s.open, options("run-1"))
+			var layout *stage.LayoutError
+			if errors.As(err, &layout) != row.bad || !row.bad && err != nil {
+				t.Errorf("publish: %v", err)
+			}
+			if row.bad {
+				for _, name := range row.there {
+					if b, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name))); err != nil || string(b) != name {
+						t.Errorf("%s was touched: %q %v", name, b, err)
+					}
+				}
+				if now := served(t, dir, row.identity); len(now) > 0 && maps.Equal(now, s) {
+					t.Error("it was published nevertheless")
+				}
+			} else if now := served(t, dir, row.identity); !maps.Equal(now, s) {
+				t.Errorf("the share holds %v", now)
+			}
+		})
+	}
+}
+
+// TestFolderIsAsStrictAsAShare: what passes on a folder must pass over SMB.
+func TestFolderIsAsStrictAsAShare(t *testing.T) {
+	dir := t.TempDir()
+	sh := folder(t, dir)
+	if err := errors.Join(sh.Mkdir("One"), sh.Create("One/a.pfx", []byte("a")), sh.Mkdir("Two")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(t.TempDir(), filepath.Join(dir, "out")); err != nil {
+		t.Fatal(err)
+	}
+	for name, do := range map[string]func() error{
+		"make what exists":          func() error { return sh.Mkdir("One") },
+		"make it in another case":   func() error { return sh.Mkdir("ONE") },
+		"create over a file":        func() error { return sh.Create("One/a.pfx", nil) },
+		"create in another case":    func() error { return sh.Create("one/A.PFX", nil) },
+		"rename over a folder":      func() error { return sh.Rename("One", "Two") },
+		"rename in another case":    func() error { return sh.Rename("One", "TWO") },
+		"remove a full folder":      func() error { return sh.Remove("One") },
+		"leave by ..":               func() error { return sh.Mkdir("../x") },
+		"leave by a link":           func() error { return sh.Create("out/x", nil) },
+		"a reserved name":           func() error { return sh.Mkdir("CON") },
+		"a reserved name with dots": func() error { return sh.Create("nul.pfx", nil) },
+		"a trailing dot":            func() error { return sh.Mkdir("x.") },
+		"a trailing space":          func() error { return sh.Mkdir("x ") },
+		"a colon":                   func() error { return sh.Create("x:y", nil) },
+		"a control character":       func() error { return sh.Create("x\ny", nil) },
+	} {
+		if do() == nil {
+			t.Errorf("%s: a Windows server would refuse it", name)
+		}
+	}
+	if b, err := sh.ReadFile("ONE/A.pfx", 10); err != nil || string(b) != "a" {
+		t.Errorf("names are compared without case: %q %v", b, err)
+	}
+	if _, err := sh.ReadFile("One/a.pfx", 0); err == nil {
+		t.Error("more was read than allowed")
+	}
+	for range 2 {
+		if err := sh.Append("log", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b, err := sh.ReadFile("log", 10); err != nil || string(b) != "xx" {
+		t.Errorf("%q %v", b, err)
+	}
+}

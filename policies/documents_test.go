@@ -275,9 +275,13 @@ func TestVersions(t *testing.T) {
 		planned, reported string
 		want              bool
 	}{
-		{"2301", "1.2301.2.58", true}, {"azs-2301", "1.2301.0.1", true}, {"2301", "1.2306.2.58", false},
-		{"1.2301.2", "1.2301.2.58", true}, {"1.2301.2", "1.2301.3.58", false},
-		{"1.2301.2.58", "1.2301.2.58", true}, {"1.2301.2.58", "1.2301.2.59", false},
+		{"2301", "1.2301.2.58", true},
+		{"azs-2301", "1.2301.0.1", true},
+		{"2301", "1.2306.2.58", false},
+		{"1.2301.2", "1.2301.2.58", true},
+		{"1.2301.2", "1.2301.3.58", false},
+		{"1.2301.2.58", "1.2301.2.58", true},
+		{"1.2301.2.58", "1.2301.2.59", false},
 		{"1.2301.2.58", "1.2301", false}, // less precise than what is asked proves nothing
 	} {
 		if got := version(t, row.planned).Matches(version(t, row.reported)); got != row.want {

@@ -132,7 +132,10 @@ func (m *mortal) change(do func() error) error {
 	return errPower
 }
 
-func (m *mortal) Mkdir(name string) error { return m.change(func() error { return m.Share.Mkdir(name) }) }
+func (m *mortal) Mkdir(name string) error {
+	return m.change(func() error { return m.Share.Mkdir(name) })
+}
+
 func (m *mortal) Create(name string, b []byte) error {
 	return m.change(func() error {
 		if m.left <= 0 && len(b) > 1 {
@@ -141,21 +144,26 @@ func (m *mortal) Create(name string, b []byte) error {
 		return m.Share.Create(name, b)
 	})
 }
+
 func (m *mortal) Rename(from, to string) error {
 	return m.change(func() error { return m.Share.Rename(from, to) })
 }
+
 func (m *mortal) Remove(name string) error {
 	return m.change(func() error { return m.Share.Remove(name) })
 }
+
 func (m *mortal) Append(name string, b []byte) error {
 	return m.change(func() error { return m.Share.Append(name, b) })
 }
+
 func (m *mortal) ReadFile(name string, most int64) ([]byte, error) {
 	if m.gone() {
 		return nil, errPower
 	}
 	return m.Share.ReadFile(name, most)
 }
+
 func (m *mortal) ReadDir(name string) ([]fs.DirEntry, error) {
 	if m.gone() {
 		return nil, errPower
@@ -169,7 +177,7 @@ func TestPowerLossAtEveryStep(t *testing.T) {
 	for _, verb := range []string{"publish over a set", "publish the first set", "unstage"} {
 		for _, half := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, change done %v", verb, half), func(t *testing.T) {
-				steps := 0
+				var steps int
 				for n := 1; ; n++ {
 					if n > 500 {
 						t.Fatal("it never ends")

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -188,10 +189,10 @@ func TestSeventeenResetsLoseNothing(t *testing.T) {
 	for _, what := range []action{resetBefore, status503, status401, silence} {
 		world(t, func(t *testing.T, p *peer) {
 			p.serve = countTo(120)
-			broken := 0
+			var broken atomic.Int32 // connections are served side by side
 			p.goes = func(op string, n int) action {
-				if op == "Receive" && n > 2 && n%3 == 0 && broken < 17 {
-					broken++
+				if op == "Receive" && n > 2 && n%3 == 0 && broken.Load() < 17 {
+					broken.Add(1)
 					return what
 				}
 				return fine
@@ -201,8 +202,8 @@ func TestSeventeenResetsLoseNothing(t *testing.T) {
 			if diff := cmp.Diff(upTo(120), outputs(r)); diff != "" {
 				t.Errorf("fault %d (-want +got):\n%s", what, diff)
 			}
-			if result, err := r.Result(); err != nil || result.Lost != 0 || broken != 17 {
-				t.Errorf("fault %d: got %+v, %v after %d of them", what, result, err, broken)
+			if result, err := r.Result(); err != nil || result.Lost != 0 || broken.Load() != 17 {
+				t.Errorf("fault %d: got %+v, %v after %d of them", what, result, err, broken.Load())
 			}
 			_ = s.Close(t.Context())
 		})
@@ -214,10 +215,10 @@ func TestLostAnswersAreReported(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := newPeer(t)
 			p.serve = countTo(60)
-			broken := 0
+			var broken atomic.Int32 // connections are served side by side
 			p.goes = func(op string, n int) action {
-				if op == "Receive" && n > 2 && n%3 == 0 && broken < 17 && n < 55 {
-					broken++
+				if op == "Receive" && n > 2 && n%3 == 0 && broken.Load() < 17 && n < 55 {
+					broken.Add(1)
 					return what
 				}
 				return fine

@@ -19,6 +19,7 @@ import (
 // Negotiate flags of MS-NLMP section 2.2.2.5.
 const (
 	ntlmUnicode       = 0x1
+	ntlmOEM           = 0x2
 	ntlmRequestTarget = 0x4
 	ntlmSign          = 0x10
 	ntlmSeal          = 0x20
@@ -33,7 +34,7 @@ const (
 	ntlm56            = 0x80000000
 
 	ntlmEchoed = ntlmUnicode | ntlmSign | ntlmSeal | ntlmAlwaysSign | ntlmExtended | ntlm128 | ntlmKeyExchange | ntlm56
-	ntlmNeeded = ntlmUnicode | ntlmExtended | ntlm128 | ntlmKeyExchange
+	ntlmNeeded = ntlmExtended | ntlm128 | ntlmKeyExchange
 )
 
 const ntlmSignature = "NTLMSSP\x00"
@@ -103,7 +104,10 @@ func challengeFor(negotiate []byte, machine, domain string, now time.Time, rando
 	a := &acceptor{negotiate: negotiate}
 	asked := binary.LittleEndian.Uint32(negotiate[12:])
 	a.flags = asked&ntlmEchoed | ntlmRequestTarget | ntlmServer | ntlmTargetInfo | ntlmVersion | ntlmNTLM
-	if a.flags&ntlmNeeded != ntlmNeeded {
+	if a.flags&ntlmUnicode == 0 {
+		a.flags |= asked & ntlmOEM // older clients; Windows takes them too
+	}
+	if a.flags&ntlmNeeded != ntlmNeeded || a.flags&(ntlmUnicode|ntlmOEM) == 0 {
 		return nil, fmt.Errorf("flags %#08x: only NTLMv2 with 128 bit, extended session security and key exchange is spoken here", asked)
 	}
 	nonce := make([]byte, 8)
@@ -125,6 +129,9 @@ func challengeFor(negotiate []byte, machine, domain string, now time.Time, rando
 	pair(avEnd, nil)
 
 	name := utf16LE(domain)
+	if a.flags&ntlmUnicode == 0 {
+		name = []byte(domain)
+	}
 	const payload = 56
 	b := append([]byte(ntlmSignature), 2, 0, 0, 0)
 	b = appendField(b, len(name), payload)
@@ -177,7 +184,11 @@ func (a *acceptor) accept(m []byte, users []ntlmUser, binding []byte) (*authenti
 		}
 		fields[i] = f
 	}
-	nt, domain, user, sealed := fields[0], fromUTF16LE(fields[1]), fromUTF16LE(fields[2]), fields[3]
+	decode := fromUTF16LE
+	if binary.LittleEndian.Uint32(a.challenge[20:])&ntlmUnicode == 0 {
+		decode = func(b []byte) string { return string(b) }
+	}
+	nt, domain, user, sealed := fields[0], decode(fields[1]), decode(fields[2]), fields[3]
 	const proofAndTemp = 44
 	if user == "" || len(nt) < proofAndTemp || len(sealed) != 16 {
 		return nil, errors.New("AUTHENTICATE: anonymous, NTLMv1 or without a session key")

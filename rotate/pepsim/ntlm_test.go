@@ -1,0 +1,127 @@
+package pepsim
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+)
+
+func fromBase64(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// A handshake that another client and another server had, with what followed on the connection.
+const (
+	recordedT1  = "TlRMTVNTUAABAAAAMZCI4AoACgAoAAAAAAAAADIAAAAAAAAAAAAAAEFaVVJFU1RBQ0s="
+	recordedT2  = "TlRMTVNTUAACAAAADAAMADgAAAA1goriYo42Q92PfF8AAAAAAAAAAHIAcgBEAAAACgA5OAAAAA9FAFIAQwBTADAAMQACABQAQQBaAFUAUgBFAFMAVABBAEMASwABAAwARQBSAEMAUwAwADEABAASAGEAegBzAC4AbABvAGMAYQBsAAMAIABlAHIAYwBzADAAMQAuAGEAegBzAC4AbABvAGMAYQBsAAcACABsIHEx5nrdAQAAAAA="
+	recordedT3  = "TlRMTVNTUAADAAAAGAAYAIAAAACqAKoAmAAAABQAFABYAAAAFAAUAGwAAAAAAAAAgAAAABAAEABCAQAANYKK4AAAAAAAAAAARijIp9K+gehSZNzsGL3q1EEAWgBVAFIARQBTAFQAQQBDAEsAYwBsAG8AdQBkAGEAZABtAGkAbgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAJVDxvsR4BPzwH8/ZLC52oAQEAAAAAAABsIHEx5nrdAaS1Tip7YHurAAAAAAIAFABBAFoAVQBSAEUAUwBUAEEAQwBLAAEADABFAFIAQwBTADAAMQAEABIAYQB6AHMALgBsAG8AYwBhAGwAAwAgAGUAcgBjAHMAMAAxAC4AYQB6AHMALgBsAG8AYwBhAGwABwAIAGwgcTHmet0BBgAEAAIAAAAAAAAAAAAAAO+GFojteCQW4QM4CzI45Y8="
+	recordedKey = "d6e4689cb03e96126937bbe19caf627c"
+)
+
+func recorded(t *testing.T) *acceptor {
+	return &acceptor{negotiate: fromBase64(t, recordedT1), challenge: fromBase64(t, recordedT2)}
+}
+
+func TestRecordedHandshake(t *testing.T) {
+	users := []ntlmUser{{admin, password}}
+	login, err := recorded(t).accept(fromBase64(t, recordedT3), users, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hex.EncodeToString(login.key) != recordedKey || login.user != admin {
+		t.Errorf("user %s, session key %x", login.user, login.key)
+	}
+	s, err := newSealing(login.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unhex := func(s string) []byte { b, _ := hex.DecodeString(s); return b }
+	plain, err := s.unseal(unhex("ef28902d40abff"), unhex("01000000b5e600dfc7091f0300000000"))
+	if err != nil || string(plain) != "<ping/>" {
+		t.Errorf("%q, %v", plain, err)
+	}
+	sealed, signature := s.seal([]byte("<pong/>"))
+	if !bytes.Equal(sealed, unhex("f8c209b5d79d81")) || !bytes.Equal(signature, unhex("01000000a500e82d28e004f600000000")) {
+		t.Errorf("sealed %x, signature %x", sealed, signature)
+	}
+	if _, err := recorded(t).accept(fromBase64(t, recordedT3), []ntlmUser{{admin, "other"}}, nil); !errors.Is(err, errLogin) {
+		t.Errorf("wrong password: %v", err)
+	}
+	if _, err := recorded(t).accept(fromBase64(t, recordedT3), nil, nil); !errors.Is(err, errLogin) {
+		t.Errorf("unknown user: %v", err)
+	}
+}
+
+// TestChangedHandshake changes each byte of each message: the MIC holds all three together, so nothing that counts passes.
+func TestChangedHandshake(t *testing.T) {
+	users := []ntlmUser{{admin, password}}
+	t3 := fromBase64(t, recordedT3)
+	passed := 0
+	for which := range 3 {
+		for i := range [][]byte{fromBase64(t, recordedT1), fromBase64(t, recordedT2), t3}[which] {
+			a, m := recorded(t), slices.Clone(t3)
+			[][]byte{a.negotiate, a.challenge, m}[which][i] ^= 1
+			if _, err := a.accept(m, users, nil); err == nil {
+				passed++
+				t.Errorf("message %d, byte %d changed: accepted", which+1, i)
+			}
+		}
+	}
+	for n := range t3 {
+		if _, err := recorded(t).accept(t3[:n], users, nil); err == nil {
+			t.Errorf("%d bytes of the AUTHENTICATE message: accepted", n)
+		}
+	}
+	if passed > 0 {
+		t.Logf("%d changes went unseen", passed)
+	}
+}
+
+func TestWeakClientsAreRefused(t *testing.T) {
+	t1 := fromBase64(t, recordedT1)
+	for name, flag := range map[string]uint32{"unicode": ntlmUnicode, "extended security": ntlmExtended, "128 bit": ntlm128, "key exchange": ntlmKeyExchange} {
+		weak := slices.Clone(t1)
+		for i := range 4 {
+			weak[12+i] &^= byte(flag >> (8 * i))
+		}
+		if _, err := challengeFor(weak, "M", "D", time.Now(), bytes.NewReader(make([]byte, 64))); err == nil {
+			t.Errorf("a client without %s got a challenge", name)
+		}
+	}
+	for _, m := range [][]byte{nil, []byte("NTLMSSP"), t1[:12], append([]byte("NTLMSSP\x00\x03"), make([]byte, 90)...)} {
+		if _, err := challengeFor(m, "M", "D", time.Now(), bytes.NewReader(make([]byte, 64))); err == nil {
+			t.Errorf("%q got a challenge", m)
+		}
+	}
+}
+
+func TestUserForms(t *testing.T) {
+	users := []ntlmUser{{admin, password}}
+	for _, tt := range []struct {
+		domain, user string
+		want         bool
+	}{
+		{"AZURESTACK", "cloudadmin", true},
+		{"azurestack", "CloudAdmin", true},
+		{"", "cloudadmin", true},
+		{"", "cloudadmin@azurestack.local", true},
+		{"", admin, true},
+		{"OTHER", "cloudadmin", false},
+		{"AZURESTACK", "cloudadmin2", false},
+		{"", "cloudadmin@contoso.com", false},
+		{"", "", false},
+	} {
+		if _, got := findUser(users, tt.domain, tt.user); got != tt.want {
+			t.Errorf(`%q\%q: %v`, tt.domain, tt.user, got)
+		}
+	}
+}

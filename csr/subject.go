@@ -69,7 +69,7 @@ func ParseSubject(s string) (Subject, error) {
 			return nil, fmt.Errorf("subject: %s is empty", kind)
 		case utf8.RuneCountInString(value) > maxValue:
 			return nil, fmt.Errorf("subject: %s has more than %d characters", kind, maxValue)
-		case kind == "C" && len(value) != 2:
+		case kind == "C" && !isCountry(value):
 			return nil, fmt.Errorf("subject: C is %q, wanted the two letters of a country", value)
 		}
 		out = append(out, Attribute{Type: kind, Value: value})
@@ -81,6 +81,11 @@ func ParseSubject(s string) (Subject, error) {
 		}
 		rest = remaining
 	}
+}
+
+// isCountry reports the two letters of ISO 3166; X.520 6.3.1 leaves them no other form.
+func isCountry(s string) bool {
+	return len(s) == 2 && strings.Trim(strings.ToUpper(s), "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }
 
 // attributeValue reads one value up to the next unescaped comma.

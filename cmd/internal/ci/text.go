@@ -19,6 +19,14 @@ func Text(s string) string {
 	if plain(s) {
 		return s
 	}
+	return disarm(visible(s, ""))
+}
+
+// Visible shows what hides in a text of several lines, for sinks that escape by themselves, such as HTML.
+func Visible(s string) string { return visible(s, "\n") }
+
+// visible escapes hidden characters but those in keep.
+func visible(s, keep string) string {
 	var b strings.Builder
 	b.Grow(len(s) + 16)
 	for i := 0; i < len(s); {
@@ -26,7 +34,7 @@ func Text(s string) string {
 		switch {
 		case r == utf8.RuneError && n == 1:
 			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case hidden(r):
+		case hidden(r) && !strings.ContainsRune(keep, r):
 			if r > 0xFFFF {
 				fmt.Fprintf(&b, `\U%08X`, r)
 			} else {
@@ -37,7 +45,7 @@ func Text(s string) string {
 		}
 		i += n
 	}
-	return disarm(b.String())
+	return b.String()
 }
 
 // plain is the fast path: printable ASCII without # and not starting with a colon.

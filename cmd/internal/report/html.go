@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/certstamp/certstamp/cmd/internal/ci"
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/validate"
 )
@@ -33,7 +34,7 @@ type chapter struct {
 }
 
 // HTML writes one self-contained page about a run of several commands: no scripts, no requests, inline style and SVG.
-// html/template escapes for the place each value stands in.
+// html/template escapes for the place each value stands in, but lets control and direction characters through.
 func HTML(w io.Writer, docs []*Document, title string) error {
 	t, err := template.New("report").Funcs(template.FuncMap{"day": day, "short": short, "mask": MaskThumbprint, "bad": bad}).Parse(page)
 	if err != nil {
@@ -64,7 +65,12 @@ func HTML(w io.Writer, docs []*Document, title string) error {
 	for _, st := range data.Stories {
 		st.Timeline = timeline(st.Chapters)
 	}
-	return t.Execute(w, data)
+	var b strings.Builder
+	if err := t.Execute(&b, data); err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, ci.Visible(b.String()))
+	return err
 }
 
 func (st *story) add(d *Document, s Stamp) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 
 	"github.com/certstamp/certstamp/cmd/internal/ci"
@@ -25,20 +26,28 @@ func Text(w io.Writer, d *Document) error {
 		if d.Streamed {
 			break
 		}
-		t.line("%s: %v", r.Stream, ci.Text(fmt.Sprint(r.Value)))
+		t.line("%s: %v", r.Stream, fmt.Sprint(r.Value))
 	}
 	for _, f := range d.Files {
-		t.line("wrote %s", ci.Text(f))
+		t.line("wrote %s", f)
 	}
 	if d.Next != "" {
-		t.line("next: %s", ci.Text(d.Next))
+		t.line("next: %s", d.Next)
 	}
 	return b.Flush()
 }
 
 type texter struct{ w io.Writer }
 
-func (t texter) line(format string, args ...any) { _, _ = fmt.Fprintf(t.w, format+"\n", args...) }
+// line writes one line. Every text in it is foreign until proven otherwise, so all of them are made harmless here and none elsewhere.
+func (t texter) line(format string, args ...any) {
+	for i, a := range args {
+		if v := reflect.ValueOf(a); v.Kind() == reflect.String {
+			args[i] = ci.Text(v.String())
+		}
+	}
+	_, _ = fmt.Fprintf(t.w, format+"\n", args...)
+}
 
 func (t texter) stamp(d *Document, s *Stamp) {
 	mark := ""
@@ -46,27 +55,27 @@ func (t texter) stamp(d *Document, s *Stamp) {
 		mark = " (SIMULATED)"
 	}
 	if s.Target != nil {
-		t.line("%s%s", ci.Text(s.Stamp), mark)
+		t.line("%s%s", s.Stamp, mark)
 		for l := range strings.Lines(s.Target.Text) {
-			t.line("  %s", ci.Text(strings.TrimSuffix(l, "\n")))
+			t.line("  %s", strings.TrimSuffix(l, "\n"))
 		}
 		t.line("target sha256: %s", s.Target.SHA256)
 		return
 	}
 	if len(s.Certificates) > 0 || len(s.Set) > 0 {
-		t.line("certstamp %s %s: %s%s", d.Command, ci.Text(d.Tool), ci.Text(s.Stamp), mark)
+		t.line("certstamp %s %s: %s%s", d.Command, d.Tool, s.Stamp, mark)
 		t.certificates(s)
 	}
 	switch {
 	case s.Plan != nil:
 		t.plan(s.Plan, s.PlanSHA256)
 	case s.PlanSHA256 != "":
-		t.line("%s%s: plan sha256 %s", ci.Text(s.Stamp), mark, s.PlanSHA256)
+		t.line("%s%s: plan sha256 %s", s.Stamp, mark, s.PlanSHA256)
 	case len(s.Facts) > 0 || len(s.Endpoints) > 0:
-		t.line("%s%s", ci.Text(s.Stamp), mark)
+		t.line("%s%s", s.Stamp, mark)
 	}
 	for _, f := range s.Facts {
-		t.line("%-22s %s", ci.Text(f.Name)+":", ci.Text(f.Value))
+		t.line("%-22s %s", f.Name+":", f.Value)
 	}
 	for _, st := range s.Steps {
 		took := ""
@@ -75,42 +84,42 @@ func (t texter) stamp(d *Document, s *Stamp) {
 		}
 		detail := ""
 		if st.Detail != "" {
-			detail = ": " + ci.Text(st.Detail)
+			detail = ": " + st.Detail
 		}
-		t.line("  %s%-9s %s%s%s", strings.Repeat("  ", st.Depth), ci.Text(st.State), ci.Text(st.Name), took, detail)
+		t.line("  %s%-9s %s%s%s", strings.Repeat("  ", st.Depth), st.State, st.Name, took, detail)
 	}
 	for _, e := range s.Endpoints {
 		detail := ""
 		if e.Detail != "" {
-			detail = ": " + ci.Text(e.Detail)
+			detail = ": " + e.Detail
 		}
-		t.line("  %-12s %-24s %s%s", e.Verdict, e.Endpoint, ci.Text(e.Host), detail)
+		t.line("  %-12s %-24s %s%s", e.Verdict, e.Endpoint, e.Host, detail)
 	}
 	for _, h := range s.Health {
 		if h.Before == "" {
-			t.line("  %-5s %s", ci.Text(h.After), ci.Text(h.Test))
+			t.line("  %-5s %s", h.After, h.Test)
 			continue
 		}
-		t.line("  %-5s %s (before: %s)", ci.Text(h.After), ci.Text(h.Test), ci.Text(h.Before))
+		t.line("  %-5s %s (before: %s)", h.After, h.Test, h.Before)
 	}
 	t.findings(s.Findings, "")
 	for _, e := range s.Errors {
 		t.line("  the stamp says:")
 		for l := range strings.Lines(e) {
-			t.line("    %s", ci.Text(strings.TrimRight(l, "\r\n")))
+			t.line("    %s", strings.TrimRight(l, "\r\n"))
 		}
 	}
 	if s.Message != "" {
-		t.line("%s", ci.Text(s.Message))
+		t.line("%s", s.Message)
 	}
 	if s.Next != "" {
-		t.line("next: %s", ci.Text(s.Next))
+		t.line("next: %s", s.Next)
 	}
 }
 
 func (t texter) certificates(s *Stamp) {
 	for _, c := range s.Certificates {
-		t.line("Testing: %s\\%s", ci.Text(c.Folder), ci.Text(c.File))
+		t.line("Testing: %s\\%s", c.Folder, c.File)
 		t.line("Thumbprint: %s", MaskThumbprint(c.Thumbprint))
 		for _, f := range c.Tests {
 			t.line("\t%s: %s", f.Name, f.Result)
@@ -151,7 +160,7 @@ func (t texter) findings(list []validate.Finding, indent string) {
 			{"source", f.Source},
 		} {
 			if part.text != "" {
-				t.line("%s    %-8s %s", indent, part.name+":", ci.Text(part.text))
+				t.line("%s    %-8s %s", indent, part.name+":", part.text)
 			}
 		}
 	}
@@ -163,14 +172,14 @@ func (t texter) plan(p *plan.Plan, digest string) {
 	if p.Simulated {
 		sim = "SIMULATED "
 	}
-	t.line("%splan %s for %s (%s.%s, %s, %s)", sim, p.Kind, ci.Text(p.Stamp.Name), ci.Text(p.Stamp.Region), ci.Text(p.Stamp.FQDN), p.Stamp.Identity, ci.Text(p.Stamp.Version))
+	t.line("%splan %s for %s (%s.%s, %s, %s)", sim, p.Kind, p.Stamp.Name, p.Stamp.Region, p.Stamp.FQDN, p.Stamp.Identity, p.Stamp.Version)
 	for _, a := range p.Asserted {
-		t.line("  ASSERTED %s = %s: %s", ci.Text(a.What), ci.Text(a.Value), ci.Text(a.Reason))
+		t.line("  ASSERTED %s = %s: %s", a.What, a.Value, a.Reason)
 	}
-	t.line("  from %s at %s, as of %s, valid until %s", ci.Text(p.Repository), ci.Text(p.Commit), p.AsOf, p.ValidUntil)
+	t.line("  from %s at %s, as of %s, valid until %s", p.Repository, p.Commit, p.AsOf, p.ValidUntil)
 	t.line("  target %s", p.Stamp.TargetDigest)
 	for _, n := range p.Notices {
-		t.line("  NOTICE %s", ci.Text(n))
+		t.line("  NOTICE %s", n)
 	}
 	before := map[string]plan.Observed{}
 	for _, o := range p.Observed {
@@ -196,10 +205,10 @@ func (t texter) plan(p *plan.Plan, digest string) {
 		if s.Changes {
 			mark = "CHANGES"
 		}
-		t.line("  %d. %s %s: %s", i+1, mark, s.ID, ci.Text(s.Action))
-		t.line("       why: %s", ci.Text(s.Reason))
-		t.line("       before: %s", ci.Text(s.Before))
-		t.line("       after:  %s", ci.Text(s.After))
+		t.line("  %d. %s %s: %s", i+1, mark, s.ID, s.Action)
+		t.line("       why: %s", s.Reason)
+		t.line("       before: %s", s.Before)
+		t.line("       after:  %s", s.After)
 	}
 	if digest != "" {
 		t.line("plan sha256: %s", digest)

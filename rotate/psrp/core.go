@@ -116,6 +116,13 @@ func (c *Core) Private() *clixml.Object { return c.private }
 // Lost counts the messages of the pool that were sent but have not arrived.
 func (c *Core) Lost() uint64 { return c.ids.lost(c.highest) }
 
+// lost counts what is missing since the command began. A message of the pool that waited in its own stream until then may
+// have come since, and made good for one that was missing before.
+func (c *Core) lost() uint64 {
+	now := c.Lost()
+	return now - min(now, c.lostAt)
+}
+
 // Open asks for the pool.
 func (c *Core) Open() error {
 	if c.state != PoolBeforeOpen {

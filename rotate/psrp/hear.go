@@ -3,6 +3,7 @@ package psrp
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/certstamp/certstamp/rotate/psrp/clixml"
@@ -206,7 +207,7 @@ func (c *Core) pipelineState(v any) {
 	if !ok || !state.Final() {
 		return // Running and the like are passing, and other servers send them
 	}
-	e := Ended{Pipeline: c.active, Result: Result{State: state, Errors: c.errors, Lost: c.Lost() - c.lostAt, Sent: true}}
+	e := Ended{Pipeline: c.active, Result: Result{State: state, Errors: c.errors, Lost: c.lost(), Sent: true}}
 	if state != PipelineCompleted {
 		e.Err = &PipelineError{State: state}
 		if x, ok := o.Get("ExceptionAsErrorRecord"); ok && x != nil {
@@ -214,6 +215,8 @@ func (c *Core) pipelineState(v any) {
 		}
 	}
 	delete(c.streams, c.active)
+	// What was still to be sent to it, such as the answer to a question it no longer waits for, has nobody to go to.
+	c.ops = slices.DeleteFunc(c.ops, func(op Op) bool { return op.Pipeline == c.active })
 	c.active, c.errors = GUID{}, nil
 	c.events = append(c.events, e)
 }

@@ -590,3 +590,52 @@ func TestSecretsAreFoundWhereverTheyAre(t *testing.T) {
 		}
 	}
 }
+
+// The pool's stream is read only when something is expected on it, so its messages can come after younger ones of a
+// pipeline. They are then no longer missing, and not less than nothing is lost.
+func TestLateMessageOfThePoolIsNotALoss(t *testing.T) {
+	everyStep(t, func(t *testing.T, step int) {
+		p := opened(t, step)
+		var late []Packet
+		p.lose = func(packet Packet) bool {
+			if packet.Type == PublicKeyRequest {
+				late = append(late, packet)
+				return true
+			}
+			return false
+		}
+		p.serve = func(p *pump, r PipelineRequested) {
+			p.must(p.server.SetPipelineState(r.ID, PipelineCompleted, nil))
+		}
+		p.must(p.server.RequestKey())
+		p.must(p.client.Invoke(pipelineID(t), Command{Name: "Get-X"}))
+		p.must(p.run())
+		p.events = nil
+		p.must(p.client.Invoke(GUID{1}, Command{Name: "Get-X"}))
+		p.must(p.client.Receive(late[0].Pipeline, late[0].Data))
+		p.must(p.run())
+		end, ok := p.events[len(p.events)-1].(Ended)
+		if !ok || end.Result.Lost != 0 {
+			t.Errorf("got %+v, want an end with nothing lost", p.events)
+		}
+	})
+}
+
+// A cmdlet that asks a question and ends without an answer must not have it sent to the next one.
+func TestAnswersToAnEndedPipelineAreDropped(t *testing.T) {
+	everyStep(t, func(t *testing.T, step int) {
+		p := opened(t, step)
+		p.serve = func(p *pump, r PipelineRequested) {
+			p.must(p.server.Ask(HostCall{Pipeline: r.ID, ID: 1, Method: HostReadLine, Name: "ReadLine"}))
+			p.must(p.server.SetPipelineState(r.ID, PipelineFailed, nil))
+		}
+		p.must(p.client.Invoke(pipelineID(t), Command{Name: "Get-X"}))
+		p.must(p.run())
+		if op, more := p.client.Outgoing(); more {
+			t.Errorf("still to be sent: %+v", op)
+		}
+		if n := len(p.said); n != 2 { // the pool and the pipeline
+			t.Errorf("the server heard %d things: %v", n, p.said)
+		}
+	})
+}

@@ -112,7 +112,8 @@ func readOnly(call plan.Call) bool {
 		return false
 	}
 	return !slices.ContainsFunc(call.Parameters, func(p plan.Parameter) bool {
-		return strings.EqualFold(p.Name, "Repair") // Test-AzureStack -Repair changes the stamp (PEPREF)
+		// Test-AzureStack -Repair changes the stamp (PEPREF), and PowerShell takes any beginning of a name for it.
+		return hasPrefixFold("Repair", p.Name)
 	})
 }
 

@@ -65,7 +65,7 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case errors.Is(err, ErrPeer), Unauthorized(err), !errors.As(err, &connect):
+		case errors.Is(err, ErrPeer), Unauthorized(err), errors.Is(err, wsman.ErrCertificate), !errors.As(err, &connect):
 			return nil, fmt.Errorf("log in to %s: %w", h, err)
 		}
 		failed = append(failed, err)

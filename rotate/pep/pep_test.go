@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -292,6 +294,7 @@ func TestCallsThatAreRefused(t *testing.T) {
 		{Cmdlet: "Restart-Computer"},
 		{Cmdlet: "Get-Thing; Remove-Item"},
 		{Cmdlet: "Test-AzureStack", Parameters: []plan.Parameter{{Name: "repair", Type: "Switch"}}},
+		{Cmdlet: "Test-AzureStack", Parameters: []plan.Parameter{{Name: "Rep", Type: "Switch"}}}, // PowerShell completes it
 	} {
 		if _, err := New(f).Invoke(t.Context(), call, nil, nil); err == nil {
 			t.Errorf("%q was sent as a cmdlet that only reads", call.Cmdlet)
@@ -378,6 +381,25 @@ func TestDialOrder(t *testing.T) {
 	}
 	if got := slices.Compact(dialled); !slices.Equal(got, []string{"10.20.1.11:5985", "10.20.1.12:5990"}) {
 		t.Errorf("dialled %v", dialled)
+	}
+}
+
+// TestWrongCertificateEndsIt: whoever shows another certificate is no failure to connect, and no reason to go on trying.
+func TestWrongCertificateEndsIt(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	address := server.Listener.Addr().String()
+	dialled := 0
+	_, err := Dial(t.Context(), Config{
+		Hosts: []string{address, address}, TLS: true, Pin: strings.Repeat("ab", 32), User: "u", Password: secret.New("p"), Simulated: true,
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			dialled++
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		},
+	})
+	var c *ConnectError
+	if !errors.Is(err, wsman.ErrCertificate) || errors.As(err, &c) || dialled != 1 {
+		t.Errorf("%d connections, got %v", dialled, err)
 	}
 }
 

@@ -88,17 +88,8 @@ func (s *Session) exchange(ctx context.Context) error {
 	if err := s.core.ExchangeKeys(); err != nil {
 		return err
 	}
-	if err := s.flush(ctx, nil); err != nil {
-		return err
-	}
-	for !s.core.HasKey() {
-		stream, ok := s.core.Listen()
-		if !ok || !stream.IsZero() {
-			return errors.New("wsman: key exchange: the core waits for something else")
-		}
-		if _, err := s.receiveStream(ctx, stream, s.opening()); err != nil {
-			return fmt.Errorf("wsman: key exchange: %w", err)
-		}
+	if err := s.await(ctx, s.core.HasKey); err != nil {
+		return fmt.Errorf("wsman: key exchange: %w", err)
 	}
 	return nil
 }
@@ -110,7 +101,7 @@ func (s *Session) start(ctx context.Context, r *Run, id psrp.GUID, cmd psrp.Comm
 	err := s.launch(ctx, r)
 	if err != nil && !r.running {
 		s.core.Abandon()
-		if !r.refused(err) {
+		if _, halfway := s.core.Listen(); halfway || !r.refused(err) {
 			s.broken = err // half a key exchange cannot be resumed
 		}
 	}
@@ -125,12 +116,10 @@ func (s *Session) launch(ctx context.Context, r *Run) error {
 		if r.started {
 			return nil
 		}
-		// The session key comes on the pool's stream.
-		stream, ok := s.core.Listen()
-		if !ok || !stream.IsZero() {
+		if s.core.HasKey() {
 			return errors.New("wsman: the command did not come out of the core")
 		}
-		if _, err := s.receiveStream(ctx, stream, s.opening()); err != nil {
+		if err := s.await(ctx, s.core.HasKey); err != nil {
 			return fmt.Errorf("wsman: key exchange: %w", err)
 		}
 	}
@@ -248,8 +237,8 @@ func (r *Run) next() (psrp.Record, bool) {
 // step makes one Receive and hands on what came.
 func (r *Run) step(ctx context.Context) error {
 	s := r.session
-	stream, ok := s.core.Listen()
-	if !ok || stream.IsZero() {
+	stream, ok := s.core.Listen() // the pool's while a key exchange that the server asked for is under way
+	if !ok {
 		return errors.New("wsman: the command is not running")
 	}
 	gone, err := s.receiveStream(ctx, stream, s.cfg.RecoveryWindow)
@@ -315,6 +304,9 @@ func (r *Run) Stop(ctx context.Context) error {
 	}
 	if !r.started {
 		return errors.New("wsman: stop: the command was not started")
+	}
+	if r.session.closing.Load() {
+		return fmt.Errorf("wsman: stop: %w", ErrBusy) // it would open a connection that nobody closes
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()

@@ -95,17 +95,11 @@ func (s *Session) open(ctx context.Context) error {
 	if err := s.create(ctx, op.Data); err != nil {
 		return err
 	}
-	for s.core.State() != psrp.PoolOpened {
-		stream, ok := s.core.Listen()
-		if !ok {
-			return fmt.Errorf("wsman: the pool is %v and has nothing more to say", s.core.State())
+	if err := s.await(ctx, func() bool { return s.core.State() == psrp.PoolOpened }); err != nil {
+		if ctx.Err() == nil && transient(err) {
+			err = s.unconnected(err)
 		}
-		if _, err := s.receiveStream(ctx, stream, s.opening()); err != nil {
-			if ctx.Err() == nil && transient(err) {
-				err = s.unconnected(err)
-			}
-			return fmt.Errorf("wsman: open: %w", err)
-		}
+		return fmt.Errorf("wsman: open: %w", err)
 	}
 	for {
 		if _, more := s.core.Next(); !more {
@@ -205,6 +199,30 @@ func (s *Session) flush(ctx context.Context, r *Run) error {
 			return fmt.Errorf("wsman: operation %d does not belong here", op.Kind)
 		}
 	}
+}
+
+// await exchanges messages with the pool until done. A busy server may say each minute that it has nothing yet; but unlike
+// a cmdlet, which can take hours, the pool has no reason to let us wait for ever.
+func (s *Session) await(ctx context.Context, done func() bool) error {
+	patient, cancel := context.WithTimeout(ctx, s.cfg.RecoveryWindow)
+	defer cancel()
+	for !done() {
+		err := s.flush(patient, nil)
+		if err == nil {
+			stream, ok := s.core.Listen()
+			if !ok || !stream.IsZero() {
+				return fmt.Errorf("wsman: the pool is %v and has nothing more to say", s.core.State())
+			}
+			_, err = s.receiveStream(patient, stream, s.opening())
+		}
+		if err != nil && ctx.Err() == nil && patient.Err() != nil {
+			return fmt.Errorf("the pool did not answer for %v: %w", s.cfg.RecoveryWindow, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // receiveStream fetches what a stream has, and comes back when there was something. A server that has nothing says so

@@ -1,11 +1,13 @@
 package wsman
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,19 +23,25 @@ import (
 
 func parseID(s string) (psrp.GUID, error) { return clixml.ParseGUID(s) }
 
-// world runs a test in a bubble of its own time, with a peer.
+// world runs a test in a bubble of its own time, with a peer, and once more with a client that reads one byte at a time.
 func world(t *testing.T, f func(t *testing.T, p *peer)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		p := newPeer(t)
-		f(t, p)
-		if p.tls == nil {
-			if err := p.leaks(); err != nil {
-				t.Error(err)
+	for _, slow := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPeer(t)
+			p.slow = slow
+			f(t, p)
+			if t.Failed() && slow {
+				t.Log("the client read one byte at a time")
 			}
-		}
-		p.wg.Wait()
-	})
+			if p.tls == nil {
+				if err := p.leaks(); err != nil {
+					t.Error(err)
+				}
+			}
+			p.wg.Wait()
+		})
+	}
 }
 
 func mustDial(t *testing.T, p *peer) *Session {
@@ -77,14 +85,7 @@ func upTo(n int) []int32 {
 var readOnly = psrp.Command{Name: "Get-ActionStatus", Params: []psrp.Param{{Name: "FunctionName", Value: "Start-SecretRotation"}}}
 
 func TestOneRun(t *testing.T) {
-	for _, slow := range []bool{false, true} {
-		t.Run(fmt.Sprintf("slow=%v", slow), func(t *testing.T) { oneRun(t, slow) })
-	}
-}
-
-func oneRun(t *testing.T, slow bool) {
 	world(t, func(t *testing.T, p *peer) {
-		p.slow = slow
 		var got psrp.PipelineRequested
 		p.serve = func(p *peer, r psrp.PipelineRequested) {
 			got = r
@@ -428,6 +429,112 @@ func TestShellThatNeverOpens(t *testing.T) {
 		var c *ConnectError
 		if !errors.As(err, &c) || time.Since(start) > 2*time.Minute {
 			t.Errorf("after %v: got %v, want a ConnectError soon", time.Since(start), err)
+		}
+	})
+}
+
+// A pool that is always busy and never opens is a host that cannot be used, not one to wait for until morning.
+func TestPoolThatIsAlwaysBusy(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.goes = func(op string, n int) action {
+			if op == "Receive" {
+				time.Sleep(time.Minute)
+				return faulty
+			}
+			return fine
+		}
+		p.code = FaultTimedOut
+		start := time.Now()
+		_, err := Dial(t.Context(), p.config())
+		var c *ConnectError
+		if took := time.Since(start); !errors.As(err, &c) || took < 9*time.Minute || took > 12*time.Minute {
+			t.Errorf("after %v: got %v, want a ConnectError in 10 min", took, err)
+		}
+	})
+}
+
+// A server that wants to send secrets asks for the key, at any time. The command it was asked at must not suffer.
+func TestServerAsksForTheKey(t *testing.T) {
+	for _, early := range []bool{true, false} {
+		world(t, func(t *testing.T, p *peer) {
+			ask := func() {
+				if err := p.core.RequestKey(); err != nil {
+					t.Error(err)
+				}
+				p.flush()
+			}
+			p.goes = func(op string, n int) action {
+				if early && op == "Receive" && n == 1 {
+					p.mu.Lock()
+					defer p.mu.Unlock()
+					ask()
+					p.queues[""] = [][]byte{bytes.Join(p.queues[""], nil)} // all in one answer
+				}
+				return fine
+			}
+			p.serve = func(p *peer, r psrp.PipelineRequested) {
+				p.mu.Lock()
+				if !early {
+					ask()
+					p.queues[r.ID.String()], p.queues[""] = p.queues[""], nil // the other stream will do
+				}
+				p.mu.Unlock()
+				time.Sleep(time.Minute)
+				p.emit(r.ID, psrp.Output{Value: clixml.NewSecureString("theirs")})
+				p.finish(r.ID, psrp.PipelineCompleted, nil)
+			}
+			s := mustDial(t, p)
+			r := s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true})
+			var got []string
+			for record := range r.Records() {
+				o, _ := record.(psrp.Output)
+				v, _ := o.Value.(clixml.SecureString)
+				got = append(got, v.Reveal())
+			}
+			if err := errOf(r.Result()); err != nil || !slices.Equal(got, []string{"theirs"}) {
+				t.Errorf("early %v: got %q, %v", early, got, err)
+			}
+			_ = s.Close(t.Context())
+		})
+	}
+}
+
+// Half a key exchange cannot be taken up again: the session must say so, not wait for a key that nobody sends.
+func TestRefusedKeyExchangeEndsTheSession(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.code = FaultAccessDenied
+		p.goes = func(op string, n int) action {
+			if op == "Send" {
+				return faulty
+			}
+			return fine
+		}
+		s := mustDial(t, p)
+		cmd := psrp.Command{Name: "Set-X", Params: []psrp.Param{{Name: "P", Value: clixml.NewSecureString("x")}}}
+		for range 2 {
+			_, err := s.Invoke(t.Context(), cmd, Options{AtMostOnce: true}).Result()
+			if faultCode(err) != FaultAccessDenied || errors.Is(err, psrp.ErrOutcomeUnknown) {
+				t.Errorf("got %v", err)
+			}
+		}
+		_ = s.Close(t.Context())
+		if p.operations("Send") != 1 || p.operations("Command") != 0 || p.operations("Delete") != 1 {
+			t.Errorf("operations %v", p.log)
+		}
+	})
+}
+
+func TestStopAfterCloseSaysNothing(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = countTo(2)
+		s := mustDial(t, p)
+		r := s.Invoke(t.Context(), readOnly, Options{})
+		_ = s.Close(t.Context())
+		if err := r.Stop(t.Context()); !errors.Is(err, ErrBusy) {
+			t.Errorf("got %v", err)
+		}
+		if p.operations("Signal") != 0 || p.conns != 2 {
+			t.Errorf("%d connections, operations %v", p.conns, p.log)
 		}
 	})
 }

@@ -144,11 +144,11 @@ func TestHostilePeers(t *testing.T) {
 		},
 		"no timestamp": forged(goodFlags, av(0, nil)),
 	}
-	for _, f := range wantedFlags {
-		rows["without "+f.name] = forged(goodFlags&^f.bit, goodInfo())
+	for name, bit := range neededBits {
+		rows["without "+name] = forged(goodFlags&^bit, goodInfo())
 	}
-	for _, f := range refusedFlags {
-		rows["with "+f.name] = forged(goodFlags|f.bit, goodInfo())
+	for name, bit := range weakBits {
+		rows["with "+name] = forged(goodFlags|bit, goodInfo())
 	}
 	for name, f := range rows {
 		t.Run(name, func(t *testing.T) {

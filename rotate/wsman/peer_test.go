@@ -34,6 +34,7 @@ const (
 	status503
 	status401
 	clear200 // the answer comes in clear
+	clear500 // nothing is processed, and the fault in peer.code comes in clear
 	silence  // no answer, and nothing is processed
 	away     // the fault of a shell that was disconnected
 	faulty   // the fault in peer.code
@@ -233,6 +234,10 @@ func (p *peer) request(nc net.Conn, sec *security, plain []byte) bool {
 		return true
 	case status401:
 		reply(nc, 401, "Negotiate", "", nil)
+		return true
+	}
+	if what == clear500 {
+		reply(nc, 500, "", soapType, []byte(faultXML(id, fmt.Sprint(p.code), "no")))
 		return true
 	}
 	answer, status := faultXML(id, fmt.Sprint(FaultDisconnected), "no"), 500

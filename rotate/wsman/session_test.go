@@ -237,6 +237,41 @@ func TestLostAnswersAreReported(t *testing.T) {
 	}
 }
 
+// A fault that comes in clear may be anybody's. Believed, it would say that a changing command was not taken, or that a
+// running one is gone.
+func TestFaultsInClearAreNotBelieved(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.code = FaultAccessDenied
+		p.goes = func(op string, n int) action {
+			if op == "Command" {
+				return clear500
+			}
+			return fine
+		}
+		s := mustDial(t, p)
+		_, err := s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true}).Result()
+		if !errors.Is(err, psrp.ErrOutcomeUnknown) || faultCode(err) != 0 {
+			t.Errorf("a Command: got %v", err)
+		}
+		_ = s.Close(t.Context())
+	})
+	world(t, func(t *testing.T, p *peer) {
+		p.code = FaultUnknownShell
+		p.serve = countTo(5)
+		p.goes = func(op string, n int) action {
+			if op == "Receive" && n == 3 {
+				return clear500
+			}
+			return fine
+		}
+		s := mustDial(t, p)
+		if diff := cmp.Diff(upTo(5), outputs(s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true}))); diff != "" {
+			t.Errorf("a Receive (-want +got):\n%s", diff)
+		}
+		_ = s.Close(t.Context())
+	})
+}
+
 func TestLostFinalAnswer(t *testing.T) {
 	world(t, func(t *testing.T, p *peer) {
 		p.serve = func(p *peer, r psrp.PipelineRequested) { p.finish(r.ID, psrp.PipelineCompleted, nil) }

@@ -165,6 +165,19 @@ func TestDefragmenterBounds(t *testing.T) {
 		t.Errorf("20 MiB object: got %v, %d held", err, d.held)
 	}
 	d, err = Defragmenter{}, nil
+	for object := uint64(1); err == nil && object < 5; object++ { // each below its own bound
+		for id := uint64(0); err == nil && id < 9; id++ {
+			flags := byte(0)
+			if id == 0 {
+				flags = flagStart
+			}
+			_, err = d.Write(piece(object, id, flags, mega))
+		}
+	}
+	if !errors.Is(err, ErrLimit) || d.held > maxHeld {
+		t.Errorf("four objects of 9 MiB under way: got %v, %d held", err, d.held)
+	}
+	d, err = Defragmenter{}, nil
 	for object := uint64(1); err == nil && object < 100; object++ {
 		_, err = d.Write(piece(object, 0, flagStart, "x"))
 	}

@@ -480,3 +480,78 @@ func TestReadScenarioIsStrict(t *testing.T) {
 		}
 	}
 }
+
+// TestSeventeenResetsDuringARotation breaks the connection under seventeen Receives of one rotation. When nothing had
+// been taken from the queue, no record is missing; when the answer died with the connection, the gap is reported.
+func TestSeventeenResetsDuringARotation(t *testing.T) {
+	for _, do := range []string{faultCloseBefore, faultCloseAfter} {
+		t.Run(do, func(t *testing.T) {
+			var nth []int
+			for i := range 17 {
+				nth = append(nth, 4+i) // the first three open the pool, exchange keys and begin
+			}
+			r := newRehearsal(t, func(c *Config) {
+				c.Speed = 2000 // about 1.7 s
+				c.Faults = []Fault{{On: "Receive", Nth: nth, Do: do}}
+			})
+			s := r.dial()
+			before := s.Dials()
+			run := s.Invoke(t.Context(), psrp.Command{Name: "Start-SecretRotation", Params: r.order()}, wsman.Options{AtMostOnce: true})
+			heard := map[string]int{}
+			for record := range run.Records() {
+				if v, ok := record.(psrp.Verbose); ok {
+					heard[v.Text]++
+				}
+			}
+			result, err := run.Result()
+			if dials := s.Dials() - before; dials < 17 {
+				t.Errorf("%d connections, want one for each reset", dials)
+			}
+			for text, n := range heard {
+				if n != 1 {
+					t.Errorf("%q came %d times", text, n)
+				}
+			}
+			complete := err == nil && result.Lost == 0
+			want := 2 * len(externalSteps()) // begun and ended
+			switch {
+			case do == faultCloseBefore && (!complete || len(heard) != want):
+				t.Errorf("%d of %d lines, %d lost, %v", len(heard), want, result.Lost, err)
+			case do == faultCloseAfter && complete && len(heard) != want:
+				t.Errorf("%d of %d lines and no gap was reported", len(heard), want)
+			case do == faultCloseAfter && err != nil && !errors.Is(err, psrp.ErrOutcomeUnknown):
+				t.Error(err)
+			}
+			if n := strings.Count(r.history.String(), `"event":"action-started"`); n != 1 {
+				t.Errorf("%d rotations were started", n)
+			}
+		})
+	}
+}
+
+// TestLostAnswerToTheStart: the stamp has taken the command and its answer is lost. Nothing is sent again, the outcome is
+// unknown, and a new session sees what became of it.
+func TestLostAnswerToTheStart(t *testing.T) {
+	r := newRehearsal(t, func(c *Config) { c.Faults = []Fault{{On: "Command", Nth: []int{1}, Do: faultCloseAfter}} })
+	s := r.dial()
+	run := s.Invoke(t.Context(), psrp.Command{Name: "Start-SecretRotation", Params: r.order()}, wsman.Options{AtMostOnce: true})
+	_, err := run.Result()
+	var unknown *psrp.OutcomeUnknownError
+	if !errors.As(err, &unknown) || !unknown.Sent || unknown.Hint() == "" {
+		t.Errorf("got %v, want an unknown outcome", err)
+	}
+	_ = s.Close(t.Context())
+	again := r.dial()
+	for r.status(again) == "" || r.status(again) == "Running" {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-t.Context().Done():
+			t.Fatal("it never ended")
+		}
+	}
+	r.serves("new")
+	h := r.history.String()
+	if n := strings.Count(h, `"cmdlet":"Start-SecretRotation"`); n != 1 || strings.Count(h, `"event":"action-started"`) != 1 {
+		t.Errorf("the stamp was asked %d times\n%s", n, h)
+	}
+}

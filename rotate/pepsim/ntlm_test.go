@@ -2,15 +2,20 @@ package pepsim
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
 
-func fromBase64(t *testing.T, s string) []byte {
+func fromBase64(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := base64.StdEncoding.DecodeString(s)
 	if err != nil {
@@ -124,4 +129,51 @@ func TestUserForms(t *testing.T) {
 			t.Errorf(`%q\%q: %v`, tt.domain, tt.user, got)
 		}
 	}
+}
+
+// TestBodiesInClearAreNotRead: on HTTP a login does not open the door for what follows in clear.
+func TestBodiesInClearAreNotRead(t *testing.T) {
+	s, err := New(east())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const create = `<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing">` +
+		`<s:Header><a:Action>http://schemas.xmlsoap.org/ws/2004/09/transfer/Create</a:Action><a:MessageID>uuid:1</a:MessageID></s:Header><s:Body/></s:Envelope>`
+	end, other := net.Pipe()
+	defer end.Close()
+	defer other.Close()
+	c := &conn{net: end, login: &authenticated{user: admin}}
+	for _, kind := range []string{soapType, "", "text/xml"} {
+		r := httptest.NewRequest(http.MethodPost, "/wsman", strings.NewReader(create))
+		r.Header.Set("Content-Type", kind)
+		w := httptest.NewRecorder()
+		s.handle(w, r.WithContext(context.WithValue(t.Context(), connKey{}, c)))
+		if w.Code != http.StatusUnauthorized || w.Body.Len() > 0 || w.Header().Get("WWW-Authenticate") != "Negotiate" {
+			t.Errorf("%q: got %d %q", kind, w.Code, w.Body)
+		}
+	}
+	if len(s.faults.seen) > 0 {
+		t.Errorf("it was read: %v", s.faults.seen)
+	}
+}
+
+func FuzzNTLM(f *testing.F) {
+	f.Add(fromBase64(f, recordedT1))
+	f.Add(fromBase64(f, recordedT3))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if a, err := challengeFor(b, "M", "D", time.Unix(0, 0), bytes.NewReader(make([]byte, 64))); err == nil {
+			b = append([]byte(ntlmSignature+"\x03"), b[min(9, len(b)):]...) // the same bytes as an answer to it
+			if _, err := a.accept(b, []ntlmUser{{admin, password}}, nil); err == nil {
+				t.Error("it logged in without the password")
+			}
+			return
+		}
+		good, err := challengeFor(fromBase64(t, recordedT1), "M", "D", time.Unix(0, 0), bytes.NewReader(make([]byte, 64)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := good.accept(b, []ntlmUser{{admin, password}}, make([]byte, 16)); err == nil {
+			t.Error("it logged in without the password")
+		}
+	})
 }

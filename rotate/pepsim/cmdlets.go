@@ -208,6 +208,7 @@ func closeEndpoint(ctx context.Context, c *call) error {
 	cred, _ := c.args["Credential"].(clixml.Credential)
 	sh, err := c.s.cfg.OpenShare(c.text("TranscriptsPathDestination"), cred.User, cred.Password.Reveal())
 	if err == nil {
+		defer closeShare(sh)
 		err = sh.WriteFile("Transcripts_"+c.s.now().UTC().Format("20060102150405")+".txt", []byte(c.sh.String()))
 	}
 	if err != nil {

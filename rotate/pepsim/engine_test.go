@@ -481,6 +481,38 @@ func TestReadScenarioIsStrict(t *testing.T) {
 	}
 }
 
+// TestSharesAreClosed: a folder that is held open cannot be renamed on Windows, and publishing is renaming.
+func TestSharesAreClosed(t *testing.T) {
+	var mu sync.Mutex
+	var opened []folder
+	r := newRehearsal(t, func(c *Config) {
+		open := c.OpenShare
+		c.OpenShare = func(unc, user, password string) (Share, error) {
+			s, err := open(unc, user, password)
+			if f, ok := s.(folder); ok {
+				mu.Lock()
+				defer mu.Unlock()
+				opened = append(opened, f)
+			}
+			return s, err
+		}
+	})
+	s := r.dial()
+	r.run(s, "Start-SecretRotation", r.order()...)
+	cred := clixml.Credential{User: reader, Password: clixml.NewSecureString(readerPass)}
+	r.run(s, "Close-PrivilegedEndpoint", param("TranscriptsPathDestination", unc), param("Credential", cred))
+	mu.Lock()
+	defer mu.Unlock()
+	for i, f := range opened {
+		if _, err := f.root.Stat("."); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("share %d of %d is still open: %v", i+1, len(opened), err)
+		}
+	}
+	if len(opened) < 3 {
+		t.Errorf("%d shares were opened", len(opened))
+	}
+}
+
 // TestSeventeenResetsDuringARotation breaks the connection under seventeen Receives of one rotation. When nothing had
 // been taken from the queue, no record is missing; when the answer died with the connection, the gap is reported.
 func TestSeventeenResetsDuringARotation(t *testing.T) {

@@ -371,6 +371,7 @@ func (s *Server) readShare(o rotationOrder) (map[string]tls.Certificate, *psrp.E
 		r := record(psrp.PermissionDenied, "ShareAccessFailed,Start-SecretRotation", "System.IO.IOException", "%v", err)
 		return nil, &r
 	}
+	defer closeShare(share)
 	out := map[string]tls.Certificate{}
 	for folder, name := range s.expected() {
 		files, err := fs.Glob(share, path.Join(s.cfg.Identity, folder, "*.pfx"))

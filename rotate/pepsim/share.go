@@ -3,13 +3,14 @@ package pepsim
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"strings"
 )
 
-// Share is a share as the stamp sees it with the credential it was given.
+// Share is a share as the stamp sees it with the credential it was given. One that is an io.Closer is closed after use.
 type Share interface {
 	fs.FS
 	WriteFile(name string, b []byte) error
@@ -66,6 +67,15 @@ func below(unc, share string) (string, bool) {
 }
 
 type folder struct{ root *os.Root }
+
+// Close lets go of the folder, which could not be renamed on Windows while it is held.
+func (f folder) Close() error { return f.root.Close() }
+
+func closeShare(s Share) {
+	if c, ok := s.(io.Closer); ok {
+		_ = c.Close() // what was written is written
+	}
+}
 
 func (f folder) Open(name string) (fs.File, error) { return f.root.FS().Open(name) }
 

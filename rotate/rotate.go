@@ -88,6 +88,7 @@ type Job struct {
 	Rotate           plan.RotateSection
 	Verify           *plan.VerifySection // nil for an internal rotation
 	IdentityAsserted bool                // the plan carries an acknowledgement of the identity system
+	PlannedAt        time.Time           // the plan's asOf; zero: not known
 	Secrets          pep.Secrets
 }
 

@@ -73,6 +73,13 @@ func TestEndings(t *testing.T) {
 				return say(sink, "Overall action status: Success"), nil
 			}
 		}, "no-proof", 1},
+		{"an action completes with an error record, and the endpoints prove it", func(w *world, _ *Job) {
+			w.onStart = w.complain
+		}, "proved-by-leaves", 1},
+		{"an action completes with an error record, and nothing proves it", func(w *world, j *Job) {
+			j.Verify, j.Rotate.Start.Parameters = nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
+			w.onStart = w.complain
+		}, "call-failed", 1},
 		{"a rerun fails", func(w *world, j *Job) {
 			failedLast(w)
 			rerun(j)
@@ -165,6 +172,9 @@ func TestEndings(t *testing.T) {
 		{"an update runs", func(w *world, _ *Job) { w.update.State = pep.Running }, "not-ready", 0},
 		{"an update failed", func(w *world, _ *Job) { w.update.State = pep.Failed }, "not-ready", 0},
 		{"a foreign leaf", func(w *world, _ *Job) { w.served[1].Leaves = []string{"ff"} }, "not-ready", 0},
+		{"some endpoints are planned already, others not", func(w *world, _ *Job) { w.served[0].Leaves = []string{"ba"} }, "not-ready", 0},
+		{"an endpoint between two leaves", func(w *world, _ *Job) { w.served[0].Leaves = []string{"aa", "ba"} }, "not-ready", 0},
+		{"an endpoint that keeps its certificate", func(_ *world, j *Job) { j.Verify.Endpoints[0].Planned = "aa" }, "completed", 1},
 		{"an endpoint went silent", func(w *world, _ *Job) { w.served[1] = Served{Endpoint: "public-portal", Failed: "timeout"} }, "not-ready", 0},
 		{"an endpoint was silent before too", func(w *world, j *Job) {
 			w.served[1] = Served{Endpoint: "public-portal", Failed: "timeout"}
@@ -193,6 +203,21 @@ func TestEndings(t *testing.T) {
 		}, "another-ran", 0},
 		{"somebody else's rotation runs and fails", func(w *world, _ *Job) { w.begin(time.Hour, pep.Failed); w.starts = 0 }, "last-failed", 0},
 		{"somebody else's rotation did our work", func(w *world, _ *Job) { w.begin(time.Hour, pep.Completed); w.starts = 0 }, "proved-by-leaves", 0},
+		{"a rotation began since the plan was made, and the endpoints lag behind", func(w *world, j *Job) {
+			w.last.Started, j.PlannedAt = time.Now().Add(-time.Hour), time.Now().Add(-2*time.Hour)
+		}, "another-ran", 0},
+		{"an internal rotation that ran, from a machine without its journal", func(w *world, j *Job) {
+			j.Verify, j.Rotate.Start.Parameters = nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
+			w.last.Started, j.PlannedAt = time.Now().Add(-time.Hour), time.Now().Add(-2*time.Hour)
+		}, "another-ran", 0},
+		{"a rerun that failed since it was planned, from a machine without its journal", func(w *world, j *Job) {
+			failedLast(w)
+			rerun(j)
+			w.last.Started, j.PlannedAt = time.Now().Add(-time.Hour), time.Now().Add(-2*time.Hour)
+		}, "another-ran", 0},
+		{"a rotation before the plan was made is none of its business", func(w *world, j *Job) {
+			w.last.Started, j.PlannedAt = time.Now().Add(-3*time.Hour), time.Now().Add(-2*time.Hour)
+		}, "completed", 1},
 		{"somebody starts one while we check", func(w *world, _ *Job) {
 			w.statusErr = func(n int) error {
 				if n == 2 {

@@ -82,6 +82,7 @@ func (m *machine) ready(ctx context.Context) (served []Judged, running bool) {
 		return nil, false
 	}
 	m.found(m.endpointFindings(served)...)
+	m.found(m.halfway(served)...)
 	if m.settledByLast(last, served) {
 		return nil, false
 	}
@@ -112,11 +113,26 @@ func (m *machine) settledByLast(last pep.Status, served []Judged) bool {
 		f.Wanted, f.Hint = "a failed one", "plan --kind external"
 		m.found(f)
 		m.end("nothing-to-rerun", nil)
+	case m.sincePlanned(last):
+		f.Found = fmt.Sprintf("a rotation that began after the plan was made is %q, and no journal here shows that this plan started it", last.Word)
+		f.Wanted, f.Hint = "none since the plan was made", "run verify: endpoints may lag behind; else bring the journal, or make a new plan"
+		m.found(f)
+		m.end("another-ran", nil)
 	default:
 		m.found(validate.Finding{ID: f.ID, Name: f.Name, Result: validate.OK})
 		return false
 	}
 	return true
+}
+
+// sincePlanned reports whether the stamp began a rotation after the plan was made. It may be this plan's own, started from
+// a machine whose journal is gone: an internal rotation shows on no endpoint, and endpoints lag behind an external one.
+func (m *machine) sincePlanned(last pep.Status) bool {
+	began := last.Started
+	if began.IsZero() {
+		began = last.Ended
+	}
+	return last.Known && !m.j.PlannedAt.IsZero() && began.After(m.j.PlannedAt)
 }
 
 // checks collects every finding, because each round of repairs costs a window. Its error means that the stamp could not
@@ -277,8 +293,10 @@ func (m *machine) settle(ctx context.Context, begun time.Time, failed *pep.Comma
 	}
 	later := st.Later(m.past.before)
 	switch {
-	case later && st.State == pep.Completed && failed == nil && !m.out.Said.Failed:
+	case later && st.State == pep.Completed && len(m.out.Errors) == 0 && !m.out.Said.Failed:
 		m.done(ctx, "completed")
+	case later && st.State == pep.Completed && failed == nil && !m.out.Said.Failed:
+		m.await(ctx, begun) // an error record is a failure (ROT-2210), unless the endpoints prove otherwise
 	case later && st.State == pep.Failed:
 		m.done(ctx, "action-failed")
 	case st.Running():

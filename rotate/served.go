@@ -87,6 +87,29 @@ func count(list []Judged, leaf Leaf) int {
 
 func allPlanned(list []Judged) bool { return len(list) > 0 && count(list, Planned) == len(list) }
 
+// halfway refuses endpoints of which some serve a planned leaf that is news and others do not yet: neither the state before
+// the start nor the one after it. Only what repeats a failed rotation begins there.
+func (m *machine) halfway(list []Judged) []validate.Finding {
+	if m.j.Rotate.Rerun || m.j.Rotate.Fresh != "" || allPlanned(list) {
+		return nil
+	}
+	var ahead []string
+	for i, j := range list {
+		previous := m.j.Verify.Endpoints[i].Previous
+		if (j.Leaf == Planned || j.Leaf == Mixed) && previous != "" && !strings.EqualFold(previous, m.j.Verify.Endpoints[i].Planned) {
+			ahead = append(ahead, j.Endpoint)
+		}
+	}
+	if len(ahead) == 0 {
+		return nil
+	}
+	return []validate.Finding{{
+		ID: "endpoints-halfway", Name: "Endpoints Halfway", Result: validate.Fail, Folders: ahead,
+		Found: fmt.Sprintf("%s serve planned leaves already, and others do not", strings.Join(ahead, ", ")), Wanted: "every endpoint as observed, or every one as planned",
+		Hint: "run verify --wait 30m: endpoints lag behind a rotation; if they stay so, find out who rotated them and make a new plan",
+	}}
+}
+
 // endpointFindings refuses a leaf that is neither the previous nor the planned one, and an endpoint that answered when
 // the plan was made and doesn't now.
 func (m *machine) endpointFindings(list []Judged) []validate.Finding {

@@ -198,6 +198,13 @@ func (w *world) succeed(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
 	return reply, nil
 }
 
+// complain succeeds like succeed, but for an error record that did not end the command.
+func (w *world) complain(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
+	reply, err := w.succeed(ctx, sink)
+	reply.Errors = append(reply.Errors, pep.ErrorRecord{Message: "one secret was skipped"})
+	return reply, err
+}
+
 func (w *world) lose(after time.Duration, d time.Duration, end pep.State) func(context.Context, pep.Sink) (pep.Reply, error) {
 	return func(_ context.Context, sink pep.Sink) (pep.Reply, error) {
 		w.begin(d, end)

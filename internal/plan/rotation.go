@@ -326,7 +326,7 @@ func (m *maker) externalSteps() {
 		ID: "rotate.start", Changes: true, Uses: files,
 		Action: "run " + p.Rotate.Start.Text() + " at the privileged endpoint, once, and watch it to its end",
 		Reason: "the stamp replaces the certificates of its external endpoints",
-		Before: "no rotation is running, and every endpoint serves the certificate observed above, or the planned one",
+		Before: "no rotation is running or began since this plan was made, and every endpoint serves the certificate observed above",
 		After:  "an action later than the last one before it has completed, and the endpoints serve the planned certificates",
 	}
 	if p.Rotate.Rerun {

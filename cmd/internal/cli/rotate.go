@@ -189,13 +189,17 @@ func (a *app) rotation(b *bound) (rotate.Job, rotate.Deps, *watcher, error) {
 	if err != nil {
 		return rotate.Job{}, rotate.Deps{}, nil, refusedf("plan", "make a new plan", "the plan's windows: %w", err)
 	}
+	plannedAt, err := time.Parse(time.RFC3339, p.AsOf)
+	if err != nil {
+		return rotate.Job{}, rotate.Deps{}, nil, refusedf("plan", "make a new plan", "the plan's asOf: %w", err)
+	}
 	section := *p.Rotate
 	if p.Simulated {
 		section.PollSeconds = 1
 	}
 	job := rotate.Job{
 		Stamp: p.Stamp, Simulated: p.Simulated, Rotate: section, Verify: p.Verify,
-		IdentityAsserted: asserted(p, plan.AssertIdentity), Secrets: a.secrets,
+		IdentityAsserted: asserted(p, plan.AssertIdentity), PlannedAt: plannedAt, Secrets: a.secrets,
 	}
 	watch := &watcher{app: a}
 	deps := rotate.Deps{

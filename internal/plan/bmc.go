@@ -39,6 +39,9 @@ func (m *maker) bmc() {
 	if h := m.health("bmc"); len(h) > 0 {
 		s.Health = &h[0]
 	}
+	if in.Policy.Gate("bmc-password-16").Has(in.Version) {
+		s.Longest = m.facts.PasswordMax
+	}
 	m.plan.BMC = s
 	m.guardStep()
 	m.step(Step{

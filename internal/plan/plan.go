@@ -239,4 +239,5 @@ type BMCSection struct {
 	Call    Call         `json:"call"`
 	Health  *HealthCheck `json:"health,omitempty"`
 	NewUser string       `json:"newUser"`
+	Longest int          `json:"longest"` // characters of the new password; 0: no document says
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/rotate/pep"
@@ -245,6 +246,9 @@ func (c *change) run(ctx context.Context) {
 		c.end("no-secret", err)
 		return
 	}
+	if !c.fits() {
+		return
+	}
 	var err error
 	if c.ep, err = c.d.Dial(ctx); err != nil {
 		c.endBefore(ctx, err)
@@ -255,6 +259,26 @@ func (c *change) run(ctx context.Context) {
 		return
 	}
 	c.send(ctx)
+}
+
+// fits holds the new password to the length that the controllers take. The plan cannot: it never sees a secret.
+func (c *change) fits() bool {
+	for _, p := range c.j.BMC.Call.Parameters {
+		if c.j.BMC.Longest <= 0 || p.Name != "BmcPassword" {
+			continue
+		}
+		v, err := c.j.Secrets(p.Secret)
+		if err != nil {
+			c.end("no-secret", err)
+			return false
+		}
+		if n := utf8.RuneCountInString(v.Reveal()); n > c.j.BMC.Longest {
+			c.fail("bmc-password", "BMC Password", fmt.Sprintf("%d characters", n), fmt.Sprintf("at most %d", c.j.BMC.Longest), "choose a shorter password and put it under the same reference")
+			c.end("bad-call", nil)
+			return false
+		}
+	}
+	return true
 }
 
 func (c *change) fail(id, name, found, wanted, hint string) {

@@ -131,6 +131,14 @@ func TestEndings(t *testing.T) {
 		{"a release with the older cmdlet", func(s *stamp, _ *Job) { s.syntax.Parameters = nil }, "bad-call", 0},
 		{"a password in clear", func(_ *stamp, j *Job) { j.BMC.Call.Parameters[0].Type = "String" }, "bad-call", 0},
 		{"another cmdlet", func(_ *stamp, j *Job) { j.BMC.Call.Cmdlet = "Start-SecretRotation" }, "bad-call", 0},
+		{"a password longer than the controllers take", func(_ *stamp, j *Job) {
+			j.BMC.Longest = 16
+			j.Secrets = func(string) (secret.Value, error) { return secret.New("12345678901234567"), nil }
+		}, "bad-call", 0},
+		{"a password as long as they take", func(_ *stamp, j *Job) {
+			j.BMC.Longest = 16
+			j.Secrets = func(string) (secret.Value, error) { return secret.New("1234567890123456"), nil }
+		}, "set", 1},
 		{"no host", func(s *stamp, _ *Job) { s.dialErr = func(int) error { return errors.New("no route") } }, "unreachable", 0},
 		{"the login is refused", func(s *stamp, _ *Job) { s.dialErr = func(int) error { return wsman.ErrUnauthorized } }, "login-refused", 0},
 		{"no secret", func(_ *stamp, j *Job) { j.Secrets = nil }, "no-secret", 0},

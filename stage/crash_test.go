@@ -157,6 +157,13 @@ func (m *mortal) Append(name string, b []byte) error {
 	return m.change(func() error { return m.Share.Append(name, b) })
 }
 
+func (m *mortal) Stat(name string) (fs.FileInfo, error) {
+	if m.gone() {
+		return nil, errPower
+	}
+	return m.Share.Stat(name)
+}
+
 func (m *mortal) ReadFile(name string, most int64) ([]byte, error) {
 	if m.gone() {
 		return nil, errPower
@@ -195,7 +202,7 @@ func TestPowerLossAtEveryStep(t *testing.T) {
 						before = newer
 					}
 					m := &mortal{Share: sh, left: n, half: half}
-					err := do(t.Context(), m, verb, "run-2")
+					result, err := do(t.Context(), m, verb, "run-2")
 					if !m.dead {
 						if err != nil {
 							t.Fatalf("nothing happened to it, and it failed: %v", err)
@@ -207,6 +214,9 @@ func TestPowerLossAtEveryStep(t *testing.T) {
 						t.Errorf("change %d was lost, and nobody said so", n)
 					}
 					now := served(t, dir, "AAD")
+					if err != nil && !maps.Equal(now, before) && !result.Changed {
+						t.Errorf("change %d touched the live set, and the result denies it", n)
+					}
 					after := newer
 					if verb == "unstage" {
 						after = set{}
@@ -219,7 +229,7 @@ func TestPowerLossAtEveryStep(t *testing.T) {
 					}
 					// The machine is up again. What held the lock died with its process: here, with its handle.
 					again := folder(t, dir)
-					if err := do(t.Context(), again, verb, "run-3"); err != nil {
+					if _, err := do(t.Context(), again, verb, "run-3"); err != nil {
 						t.Fatalf("after a loss at change %d the next run fails: %v", n, err)
 					}
 					if now := served(t, dir, "AAD"); !maps.Equal(now, after) {
@@ -236,14 +246,12 @@ func TestPowerLossAtEveryStep(t *testing.T) {
 	}
 }
 
-func do(ctx context.Context, sh stage.Share, verb, run string) error {
+func do(ctx context.Context, sh stage.Share, verb, run string) (stage.Result, error) {
 	sec := newer.section("AAD")
 	if verb == "unstage" {
-		_, err := stage.Unstage(ctx, sh, sec, digest(fmt.Sprint(newer)), options(run))
-		return err
+		return stage.Unstage(ctx, sh, sec, digest(fmt.Sprint(newer)), options(run))
 	}
-	_, err := stage.Publish(ctx, sh, sec, digest(fmt.Sprint(newer)), newer.open, options(run))
-	return err
+	return stage.Publish(ctx, sh, sec, digest(fmt.Sprint(newer)), newer.open, options(run))
 }
 
 func subset(some, all set) bool {

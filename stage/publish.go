@@ -41,6 +41,7 @@ type Result struct {
 	Files     int
 	Previous  map[string]string // path → SHA-256 of the set before, when there was one
 	Recovered []string          // what an earlier run had left behind
+	Changed   bool              // the live set was touched, even when the verb then failed
 }
 
 // LayoutError says that the share does not look as it must. Nothing was written.
@@ -395,16 +396,23 @@ func (t *transaction) swap() error {
 			return wrap("make "+t.undo(), err)
 		}
 		if err := t.rename(target, path.Join(t.undo(), t.sec.Identity)); err != nil {
+			_, gone := t.sh.Stat(target) // an answer that was lost says nothing about the change
+			t.result.Changed = gone != nil
 			return err
 		}
+		t.result.Changed = true
 	}
 	if err := t.rename(t.staged(), target); err != nil {
 		if there {
-			// Whatever this says, recovery does the same once more at the next run.
-			_ = t.rename(path.Join(t.undo(), t.sec.Identity), target)
+			// When this fails too, recovery does the same once more at the next run.
+			t.result.Changed = t.rename(path.Join(t.undo(), t.sec.Identity), target) != nil
+		} else {
+			_, none := t.sh.Stat(target)
+			t.result.Changed = !missing(none)
 		}
 		return err
 	}
+	t.result.Changed = true
 	return nil
 }
 

@@ -50,6 +50,7 @@ func Unstage(ctx context.Context, sh Share, sec plan.StageSection, digest string
 	}
 	sort.Strings(names)
 	for _, n := range names {
+		t.result.Changed = true
 		if err := sh.Remove(n); err != nil && !missing(err) {
 			return t.result, wrap("remove "+n, err)
 		}

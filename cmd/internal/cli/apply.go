@@ -110,12 +110,16 @@ func (a *app) rederive(ctx context.Context, b *bound) error {
 	if b.plan.Expired(a.env.Now()) {
 		return refusedf("plan-expired", "make a new plan and have it approved", "the plan was valid until %s, and nothing was started with it", b.plan.ValidUntil)
 	}
-	if err := a.checkout(b); err != nil {
-		return err
-	}
 	w, err := wantedBy(b.plan)
 	if err != nil {
 		return refusedf("plan", "make a new plan", "%w", err)
+	}
+	// A plan made as of a later day would outlive its seven days.
+	if ahead := w.asOf.Sub(a.env.Now()); ahead > clockSkew {
+		return refusedf("plan-early", "make a new plan without --as-of, or correct this machine's clock", "the plan is as of %s, which is yet to come", b.plan.AsOf)
+	}
+	if err := a.checkout(b); err != nil {
+		return err
 	}
 	in, _, err := a.planInput(ctx, b.job, w)
 	if err != nil {
@@ -137,6 +141,9 @@ func (a *app) rederive(ctx context.Context, b *bound) error {
 	return refusedf("plan-differs", "check out the plan's commit and use the certstamp that made it, or make a new plan and have it approved",
 		"the plan made again from this checkout is another one:\n%s", strings.Join(differences(b.bytes, bytes), "\n"))
 }
+
+// clockSkew is how far the clocks of two machines of one pipeline may be apart.
+const clockSkew = 15 * time.Minute
 
 // wantedBy finds in a plan what a person decided about it.
 func wantedBy(p *plan.Plan) (wanted, error) {

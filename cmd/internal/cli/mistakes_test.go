@@ -80,6 +80,7 @@ func TestMistakes(t *testing.T) {
 		{name: "nobody there", args: []string{"pep", "Get-ActionStatus", "--host", free, "--user", "x", "--password", "env:PEP_PASSWORD"}, code: 3, says: "can be reached"},
 		{name: "wrong target", env: map[string]string{"CERTSTAMP_TARGET": strings.Repeat("0", 64)}, args: append([]string{"rotate"}, bound...), code: 1, says: "is pinned"},
 		{name: "no target in CI", env: map[string]string{"CI": "true"}, args: append([]string{"rotate"}, bound...), code: 1, says: "no target is pinned"},
+		{name: "plan of a day to come", later: -24 * time.Hour, args: append([]string{"rotate"}, bound...), code: 1, says: "yet to come"},
 		{name: "expired plan", later: 8 * 24 * time.Hour, args: append([]string{"rotate"}, bound...), code: 1, says: "valid until"},
 		{name: "no plan file", args: append([]string{"rotate", "--plan", "../none.json"}, bound[2:]...), code: 2, says: "none.json"},
 		{name: "no plan at all", args: []string{"rotate"}, code: 2, says: "--plan-sha256"},

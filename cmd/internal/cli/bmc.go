@@ -55,12 +55,11 @@ func (a *app) bmc(ctx context.Context, b *bound, how binding) error {
 			return err
 		}
 	}
-	if sh != nil {
-		release, err := stage.Hold(sh, b.owner("bmc"))
-		if err != nil {
-			return stageFailure(ctx, b, a, err)
-		}
-		b.clean = append(b.clean, func() { _ = release() })
+	if err := a.hold(ctx, b, sh, "bmc"); err != nil {
+		return err
+	}
+	if digest, found := b.witness.unsettled(); found && !b.witness.started() {
+		return refusedf("rotating", "find out how it ended first: certstamp rotate --attach with that plan", "the journal shows a rotation of plan %s whose end it does not know", digest)
 	}
 	cfg, err := a.endpointConfig(p.BMC.PEP, p.Simulated)
 	if err != nil {

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -166,6 +167,15 @@ func TestInternalRotation(t *testing.T) {
 	s.check(s.run(nil, append([]string{"stage"}, bound...)...), 2, "stages nothing")
 	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 0, "rotation: success")
 	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 0, "rotation: success")
+	// A runner without the local journal finds the share's; one without either finds a rotation since the plan.
+	if err := os.RemoveAll(filepath.Join(s.w.Repo, ".certstamp")); err != nil {
+		t.Fatal(err)
+	}
+	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 0, "rotation: success")
+	if err := errors.Join(os.RemoveAll(filepath.Join(s.w.Repo, ".certstamp")), os.RemoveAll(filepath.Join(s.s.Share, "_certstamp"))); err != nil {
+		t.Fatal(err)
+	}
+	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 1, "another-ran")
 	if n := s.starts(); n != 1 {
 		t.Errorf("the stamp was asked to rotate %d times", n)
 	}

@@ -58,12 +58,22 @@ func (a *app) rotateCommand() *cobra.Command {
 	return cmd
 }
 
-// shareIfAny opens the share when this machine sees it. An internal rotation has none.
+// shareIfAny opens the share when this machine sees it. An internal rotation reads nothing there, but the stamp's lock and
+// journal lie there for it too.
 func (a *app) shareIfAny(b *bound) (stage.Share, error) {
-	if b.plan.Stage == nil || b.plan.Stage.Folder == "" {
+	folder := ""
+	if b.plan.Stage != nil {
+		folder = b.plan.Stage.Folder
+	} else {
+		if err := a.checkout(b); err != nil {
+			return nil, err
+		}
+		folder = b.job.stamp.Share.Folder
+	}
+	if folder == "" {
 		return nil, nil
 	}
-	return a.share(b, b.plan.Stage.Folder)
+	return a.share(b, folder)
 }
 
 func (a *app) rotate(ctx context.Context, b *bound, how binding) error {
@@ -78,22 +88,15 @@ func (a *app) rotate(ctx context.Context, b *bound, how binding) error {
 		if err := a.rederive(ctx, b); err != nil {
 			return err
 		}
+	}
+	// The share is looked at under the lock: what lies there now is what the stamp will read.
+	if err := a.hold(ctx, b, sh, "rotate"); err != nil {
+		return err
+	}
+	if !b.witness.started() {
 		if err := a.mustBeStaged(ctx, b, sh); err != nil {
 			return err
 		}
-	}
-	if sh != nil {
-		release, err := stage.Hold(sh, b.owner("rotate"))
-		if err != nil {
-			return stageFailure(ctx, b, a, err)
-		}
-		b.clean = append(b.clean, func() { _ = release() })
-		// What another machine wrote while we waited for the lock counts too.
-		log, err := shareLog(sh)
-		if err != nil {
-			return environment("journal", fmt.Errorf("read the journal on the share: %w", err), "")
-		}
-		b.witness.others = append(b.witness.others, log)
 	}
 	job, deps, watch, err := a.rotation(b)
 	if err != nil {
@@ -108,6 +111,12 @@ func (a *app) rotateAttach(ctx context.Context, b *bound, how binding) error {
 	if err != nil {
 		a.progress("the journal on the share cannot be read: %v", err)
 		sh = nil
+	}
+	if sh != nil {
+		if _, err := shareLog(sh); err != nil {
+			a.progress("the journal on the share cannot be read: %v", err)
+			sh = nil // the stamp can be asked all the same
+		}
 	}
 	if err := a.openWitness(b, a.journalFile(b, how.journal), sh, true); err != nil {
 		return err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -82,6 +83,25 @@ func (a *app) openWitness(b *bound, file string, sh stage.Share, write bool) err
 	return nil
 }
 
+// hold takes the stamp's lock for stage, rotate and bmc, and only then believes what the journal on the share says: another
+// machine may have begun while this one looked. Without a share there is no lock.
+func (a *app) hold(ctx context.Context, b *bound, sh stage.Share, command string) error {
+	if sh == nil {
+		return nil
+	}
+	release, err := stage.Hold(sh, b.owner(command))
+	if err != nil {
+		return stageFailure(ctx, b, a, err)
+	}
+	b.clean = append(b.clean, func() { _ = release() })
+	log, err := shareLog(sh)
+	if err != nil {
+		return environment("journal", fmt.Errorf("read the journal on the share: %w", err), "")
+	}
+	b.witness.others = append(b.witness.others, log)
+	return nil
+}
+
 // onShare appends the journal's lines to the share. The work folder may be gone: then so is this copy.
 type onShare struct{ sh stage.Share }
 
@@ -112,7 +132,50 @@ func fileLog(name string) (journal.Log, error) {
 		return journal.Log{}, err
 	}
 	defer f.Close()
-	return journal.Read(io.LimitReader(f, journal.MaxSize))
+	return journal.Read(f) // which bounds itself, and says so instead of losing the newest lines
+}
+
+// ended is how the plan's rotation came out in the words of package rotate, as far as the journal knows: success once it was
+// proved, else what was said last.
+func (w *witness) ended() string {
+	out := ""
+	for _, e := range w.log().Entries {
+		if e.Room == "rotate" && e.Step == "end" && out != string(rotate.Success) {
+			out = e.State
+		}
+	}
+	return out
+}
+
+// unsettled finds a rotation, of any plan, that the journal shows as started and not as ended. It may be under way.
+func (w *witness) unsettled() (digest string, found bool) {
+	logs := append([]journal.Log{}, w.others...)
+	if w.own != nil {
+		logs = append(logs, w.own.Log())
+	}
+	var plans []string
+	of := map[string]*journal.Log{}
+	for _, e := range journal.Merge(logs...).Entries {
+		if e.Room != "rotate" {
+			continue
+		}
+		if of[e.Plan] == nil {
+			of[e.Plan] = &journal.Log{}
+			plans = append(plans, e.Plan)
+		}
+		of[e.Plan].Entries = append(of[e.Plan].Entries, e)
+	}
+	for _, p := range plans {
+		one := &witness{others: []journal.Log{*of[p]}, digest: p}
+		switch rotate.Result(one.ended()) {
+		case rotate.Success, rotate.Failed, rotate.FailedAgain:
+		default:
+			if one.started() {
+				return p, true
+			}
+		}
+	}
+	return "", false
 }
 
 // log is everything any copy knows about this plan.

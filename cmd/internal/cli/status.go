@@ -14,6 +14,7 @@ import (
 	"github.com/certstamp/certstamp/cmd/internal/report"
 	"github.com/certstamp/certstamp/internal/journal"
 	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/rotate"
 	"github.com/certstamp/certstamp/rotate/pep"
 	"github.com/certstamp/certstamp/stage"
 )
@@ -129,7 +130,7 @@ func (a *app) statusOf(ctx context.Context, j *job, file string) (report.Stamp, 
 	if err := a.statusAction(ctx, j, &st, fact); err != nil {
 		problems = append(problems, err)
 	}
-	entry.Next = st.next(b, s.Dir)
+	entry.Next = st.next(b, s.Dir, b.plan.Expired(a.env.Now()))
 	if len(problems) > 0 {
 		return entry, environment("incomplete", fmt.Errorf("stamp %s: %w", s.Name, errors.Join(problems...)), "the rest is as shown")
 	}
@@ -145,9 +146,7 @@ func (st *standing) read(log journal.Log, fact func(string, string, ...any)) {
 	} else {
 		fact("last step", "none is journaled")
 	}
-	if e, ok := log.Last("rotate", "end"); ok {
-		st.ended = e.State
-	}
+	st.ended = st.bound.witness.ended()
 	for _, p := range log.Problems {
 		fact("journal", "%s", p)
 	}
@@ -197,35 +196,59 @@ func (a *app) statusAction(ctx context.Context, j *job, st *standing, fact func(
 	return nil
 }
 
-// next is the exact next command.
-func (st *standing) next(b *bound, dir string) string {
+// next is the exact next command. What the stamp says of its last action is about any plan; only the journal says whether
+// it is about this one.
+func (st *standing) next(b *bound, dir string, expired bool) string {
 	p := b.plan
 	live := st.total > 0 && st.planned == st.total
 	running := st.action != nil && st.action.Running()
 	failed := st.action != nil && st.action.Known && st.action.State == pep.Failed
+	again := p.Kind != plan.Rerun && (p.Rotate == nil || p.Rotate.Fresh == "")
+	ended := rotate.Result(st.ended)
+	if st.started && st.action == nil { // nobody could ask
+		failed = ended == rotate.Failed || ended == rotate.FailedAgain
+	}
 	switch {
+	case p.Kind == plan.BMC && !st.started && expired, !st.started && expired && !running && !live:
+		return fmt.Sprintf("certstamp plan --stamp %s --kind %s: this plan has expired", dir, p.Kind)
 	case p.Kind == plan.BMC && !st.started:
 		return b.command("bmc")
 	case p.Kind == plan.BMC:
 		return "nothing: the BMC credential was handed over; see the journal for how it ended"
 	case running:
 		return b.command("rotate --attach")
-	case st.started && failed && p.Kind == plan.Rerun:
+	case st.started && ended != rotate.Success && failed && p.Kind == plan.Rerun:
 		return "collect Get-AzureStackLog and open a support case: the rerun failed too"
-	case st.started && failed:
-		return fmt.Sprintf("certstamp plan --stamp %s --kind rerun", dir)
+	case failed && ended != rotate.Success && again && (st.started || !live):
+		return rerunCommand(p, dir)
+	case st.started && ended != rotate.Success:
+		return b.command("rotate --attach")
 	case live && p.Stage != nil && st.share != stage.StateAbsent:
 		return b.command("unstage")
 	case live:
 		return "nothing: every endpoint serves the planned certificate, and the share holds no set"
-	case st.started && st.ended == "success" && p.Verify == nil:
+	case st.started && p.Verify == nil:
 		return "nothing: the rotation has ended well"
 	case st.started:
-		return b.command("rotate --attach")
+		return b.command("verify --wait 30m")
 	case p.Stage != nil && st.share != stage.StatePlanned:
 		return b.command("stage")
 	}
 	return b.command("rotate")
+}
+
+// rerunCommand plans to repeat a failed rotation of the plan's kind.
+func rerunCommand(p *plan.Plan, dir string) string {
+	if p.Stage != nil {
+		return fmt.Sprintf("certstamp plan --stamp %s --kind rerun", dir)
+	}
+	why := ""
+	for _, s := range p.Asserted {
+		if s.What == plan.AssertReason {
+			why = s.Value + ": " + s.Reason
+		}
+	}
+	return fmt.Sprintf("certstamp plan --stamp %s --kind rerun --rerun-of internal --reason %q", dir, why)
 }
 
 // unapproved reads a plan to look at it. Nothing is sent or changed on its word but a login that the target permits.

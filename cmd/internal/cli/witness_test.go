@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/certstamp/certstamp/internal/journal"
+	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/rotate/pep"
+	"github.com/certstamp/certstamp/stage"
+)
+
+// told is a journal in which a plan went through these steps, each "step state".
+func told(digest string, steps ...string) journal.Log {
+	var l journal.Log
+	for i, s := range steps {
+		step, state, _ := strings.Cut(s, " ")
+		l.Entries = append(l.Entries, journal.Entry{Seq: i + 1, Plan: digest, Run: "run-" + digest, Room: "rotate", Step: step, State: state})
+	}
+	return l
+}
+
+func TestUnsettled(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		logs  []journal.Log
+		found string
+	}{
+		{"nothing", nil, ""},
+		{"a check that came to nothing", []journal.Log{told("a", "last-action before")}, ""},
+		{"started and never heard of again", []journal.Log{told("a", "start starting")}, "a"},
+		{"taken back", []journal.Log{told("a", "start starting", "start not-taken")}, ""},
+		{"left while it ran", []journal.Log{told("a", "start starting", "start taken", "end running")}, "a"},
+		{"left, then seen to its end", []journal.Log{told("a", "start starting", "end running", "end success")}, ""},
+		{"proved once, not reached later", []journal.Log{told("a", "start starting", "end success", "end refused")}, ""},
+		{"failed", []journal.Log{told("a", "start starting", "end failed")}, ""},
+		{"another plan's, in another copy", []journal.Log{told("a", "start starting", "end success"), told("b", "start starting", "end unknown")}, "b"},
+	} {
+		w := &witness{others: row.logs, digest: "a"}
+		if got, found := w.unsettled(); got != row.found || found != (row.found != "") {
+			t.Errorf("%s: got %q %v, want %q", row.name, got, found, row.found)
+		}
+	}
+}
+
+// TestFileLogIsNotCutShort: the newest lines of a journal that somebody blew up must not vanish silently.
+func TestFileLogIsNotCutShort(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "journal.jsonl")
+	if err := os.WriteFile(name, []byte(strings.Repeat("\n", journal.MaxSize+1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fileLog(name); err == nil {
+		t.Error("an oversized journal was read as if it were whole")
+	}
+}
+
+// TestNextCommand walks where a stamp may stand, and holds that the command which status names is one that will be taken.
+func TestNextCommand(t *testing.T) {
+	failed, running := &pep.Status{Known: true, State: pep.Failed}, &pep.Status{Known: true, State: pep.Running}
+	done := &pep.Status{Known: true, State: pep.Completed}
+	for _, row := range []struct {
+		name    string
+		kind    plan.Kind
+		st      standing
+		expired bool
+		next    string // begins so
+	}{
+		{"fresh", plan.External, standing{total: 2}, false, "certstamp stage"},
+		{"staged", plan.External, standing{total: 2, share: stage.StatePlanned}, false, "certstamp rotate --plan"},
+		{"staged, expired", plan.External, standing{total: 2, share: stage.StatePlanned}, true, "certstamp plan"},
+		{"not started, the last rotation failed", plan.External, standing{total: 2, action: failed}, false, "certstamp plan --stamp d --kind rerun"},
+		{"a rerun of it", plan.Rerun, standing{total: 2, action: failed}, false, "certstamp stage"},
+		{"running", plan.External, standing{total: 2, started: true, action: running}, true, "certstamp rotate --attach"},
+		{"started, end unknown, all live", plan.External, standing{total: 2, planned: 2, started: true, ended: "running", action: done}, true, "certstamp rotate --attach"},
+		{"failed, all live", plan.External, standing{total: 2, planned: 2, started: true, ended: "failed", action: failed}, true, "certstamp plan --stamp d --kind rerun"},
+		{"failed, nobody could ask", plan.External, standing{total: 2, started: true, ended: "failed"}, true, "certstamp plan --stamp d --kind rerun"},
+		{"rerun failed", plan.Rerun, standing{total: 2, started: true, ended: "failed-again", action: failed}, true, "collect Get-AzureStackLog"},
+		{"succeeded, endpoints lag", plan.External, standing{total: 2, started: true, ended: "success", action: done}, true, "certstamp verify --wait 30m"},
+		{"succeeded, a later one of somebody else failed", plan.External, standing{total: 2, planned: 2, share: stage.StatePlanned, started: true, ended: "success", action: failed}, true, "certstamp unstage"},
+		{"over", plan.External, standing{total: 2, planned: 2, share: stage.StateAbsent, started: true, ended: "success", action: done}, true, "nothing"},
+		{"internal", plan.Internal, standing{}, false, "certstamp rotate --plan"},
+		{"internal failed", plan.Internal, standing{started: true, ended: "failed", action: failed}, false, `certstamp plan --stamp d --kind rerun --rerun-of internal --reason "alert: x"`},
+		{"internal over", plan.Internal, standing{started: true, ended: "success", action: done}, true, "nothing"},
+		{"bmc", plan.BMC, standing{}, false, "certstamp bmc"},
+		{"bmc expired", plan.BMC, standing{}, true, "certstamp plan --stamp d --kind bmc"},
+		{"bmc over", plan.BMC, standing{started: true}, true, "nothing"},
+	} {
+		p := &plan.Plan{Kind: row.kind}
+		switch row.kind {
+		case plan.Internal:
+			p.Rotate, p.Asserted = &plan.RotateSection{}, []plan.Assertion{{What: plan.AssertReason, Value: "alert", Reason: "x"}}
+		case plan.External, plan.Rerun:
+			p.Rotate, p.Stage, p.Verify = &plan.RotateSection{}, &plan.StageSection{}, &plan.VerifySection{}
+		}
+		b := &bound{plan: p, file: "plan.json", digest: fmt.Sprintf("%064d", 0)}
+		if got := row.st.next(b, "d", row.expired); !strings.HasPrefix(got, row.next) {
+			t.Errorf("%s: got %q, want %q", row.name, got, row.next)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/certstamp/certstamp/cmd/internal/report"
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/rotate"
 	"github.com/certstamp/certstamp/stage"
 	"github.com/certstamp/certstamp/validate"
 )
@@ -123,6 +124,11 @@ func (a *app) stage(ctx context.Context, b *bound, how binding, restore bool) er
 		return stageFailure(ctx, b, a, err)
 	}
 	if asserted(p, plan.AssertNoPEPCheck) {
+		// Nobody asks the stamp, so the journal's word is all there is: a set is never swapped under a rotation.
+		if digest, found := b.witness.unsettled(); found {
+			a.doc.Stamps = append(a.doc.Stamps, b.entry)
+			return refusedf("rotating", "find out how it ended first: certstamp rotate --attach with that plan", "the journal shows a rotation of plan %s whose end it does not know", digest)
+		}
 		a.progress("the privileged endpoint is not asked, as the plan asserts")
 	} else if err := a.guardStamp(ctx, b); err != nil {
 		a.doc.Stamps = append(a.doc.Stamps, b.entry)
@@ -131,7 +137,7 @@ func (a *app) stage(ctx context.Context, b *bound, how binding, restore bool) er
 	a.progress("publish %d files on %s", len(p.Stage.Files), p.Stage.Folder)
 	result, err := stage.Publish(ctx, sh, *p.Stage, b.digest, open, a.stageOptions(b, "stage"))
 	if err != nil {
-		return stageFailure(ctx, b, a, err)
+		return halfDone(result, stageFailure(ctx, b, a, err))
 	}
 	for _, r := range result.Recovered {
 		b.entry.Facts = append(b.entry.Facts, report.Fact{Name: "recovered", Value: r})
@@ -227,6 +233,15 @@ func stageFailure(ctx context.Context, b *bound, a *app, err error) error {
 	return environment("share", err, "")
 }
 
+// halfDone corrects a failure after the live set was touched: then it is not true that nothing was changed.
+func halfDone(r stage.Result, err error) error {
+	var f *failure
+	if !r.Changed || !errors.As(err, &f) {
+		return err
+	}
+	return fail(exitPartly, f.reason, fmt.Errorf("the set on the share was changed, then: %w", f.err), "run the same command again: whatever was half done is put right first")
+}
+
 func (a *app) stageCheck(ctx context.Context, b *bound) error {
 	sh, err := a.share(b, b.plan.Stage.Folder)
 	if err != nil {
@@ -298,9 +313,14 @@ func (a *app) unstage(ctx context.Context, b *bound, how binding) error {
 		return environment("journal", fmt.Errorf("read the journal on the share: %w", err), "")
 	}
 	b.witness.others = append(b.witness.others, log)
+	// Endpoints change before a rotation ends, and one that failed is repeated with the files on the share.
+	if ended := b.witness.ended(); b.witness.started() && ended != string(rotate.Success) {
+		a.doc.Stamps = append(a.doc.Stamps, b.entry)
+		return refusedf("not-ended", b.command("rotate --attach"), "every endpoint serves the planned certificate, but the journal does not show that the rotation ended well (%q): the set stays on the share", ended)
+	}
 	result, err := stage.Unstage(ctx, sh, *b.plan.Stage, b.digest, a.stageOptions(b, "unstage"))
 	if err != nil {
-		return stageFailure(ctx, b, a, err)
+		return halfDone(result, stageFailure(ctx, b, a, err))
 	}
 	b.entry.Outcome = string(result.Outcome)
 	b.entry.Message = fmt.Sprintf("unstage: %s: %d files, and no PFX is left on the share", result.Outcome, result.Files)

@@ -55,7 +55,7 @@ func Load(fsys Opener, name string, o Options) (*Stamp, error) {
 func parse(name string, b []byte, o Options) (*Stamp, Errors) {
 	root, problems := parseTree(name, b)
 	if len(problems) > 0 {
-		return nil, problems.sorted()
+		return nil, problems
 	}
 	s := &Stamp{File: name, Dir: path.Dir(name)}
 	sum := sha256.Sum256(normalise(b))
@@ -88,18 +88,19 @@ var ErrTooLarge = errors.New("file is too large")
 
 // readFile reads a regular file of at most most bytes.
 func readFile(fsys fs.FS, name string, most int64) ([]byte, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // read only: nothing is lost
-	info, err := f.Stat()
+	// Before it is opened: to open a pipe waits for a writer, and no signal ends that.
+	info, err := fs.Stat(fsys, name)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("not a regular file")}
 	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // read only: nothing is lost
 	b, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err != nil {
 		return nil, err
@@ -122,7 +123,8 @@ func Discover(fsys Opener) ([]string, error) {
 	var found []string
 	for _, e := range entries {
 		name := path.Join("stamps", e.Name(), FileName)
-		if _, err := fs.Stat(fsys, name); err == nil {
+		// What cannot be looked at, such as a link that leads out, is found too: loading it says why. Silence would be a pass.
+		if _, err := fs.Stat(fsys, name); err == nil || e.IsDir() && !errors.Is(err, fs.ErrNotExist) {
 			found = append(found, name)
 		}
 	}
@@ -138,7 +140,9 @@ type NoStampError struct{}
 func (*NoStampError) Error() string { return "no stamp file: stamps/*/stamp.yaml matches nothing" }
 
 // Hint says what to do.
-func (*NoStampError) Hint() string { return "run certstamp init, or name a file with --stamp FILE" }
+func (*NoStampError) Hint() string {
+	return "run it in the repository that holds stamps/NAME/stamp.yaml, or name a file with --stamp FILE"
+}
 
 // LoadAll reads the named stamps, or every stamp of the repository when none is named, in the order given. The error
 // holds the mistakes of all files.

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -306,4 +307,42 @@ func FuzzLoad(f *testing.F) {
 			t.Fatalf("Load accepts %q, the schema refuses it: %v", b, err)
 		}
 	})
+}
+
+// TestNoStampIsPassedOver: a stamp that cannot be looked at must not be left out of a run over all of them.
+func TestNoStampIsPassedOver(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"east", "west", "empty"} {
+		if err := os.MkdirAll(filepath.Join(dir, "stamps", name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "stamps", "east", FileName), []byte(sample), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(dir, "..", "elsewhere"), filepath.Join(dir, "stamps", "west", FileName)); err != nil {
+		t.Skip(err)
+	}
+	r, err := OpenRepository(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	got, err := Discover(r)
+	if want := []string{"stamps/east/stamp.yaml", "stamps/west/stamp.yaml"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+	if _, err := LoadAll(r, nil, Options{}); err == nil {
+		t.Error("a stamp file that leads out of the repository was passed over")
+	}
+}
+
+// TestWhatIsLeftOutIsSaidLast: the count of further mistakes ends the list, however often it is sorted.
+func TestWhatIsLeftOutIsSaidLast(t *testing.T) {
+	text := "a: &a [" + strings.Repeat("*a,", 150) + "]\n"
+	_, err := Load(fstest.MapFS{"stamp.yaml": {Data: []byte(text)}}, "stamp.yaml", Options{})
+	var problems Errors
+	if !errors.As(err, &problems) || len(problems) != maxProblems+1 || problems[maxProblems].Line != 0 {
+		t.Errorf("got %d mistakes: %v", len(problems), err)
+	}
 }

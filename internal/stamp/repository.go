@@ -119,6 +119,23 @@ func (r *Repository) Open(name string) (fs.File, error) {
 	return outside(root.Open(rest))
 }
 
+// Stat looks at a file without opening it, which for a pipe would wait for a writer.
+func (r *Repository) Stat(name string) (fs.FileInfo, error) {
+	if rel, err := r.Rel(name); err == nil {
+		return r.root.Stat(filepath.FromSlash(rel))
+	}
+	base, rest, ok := r.allowed(name)
+	if !ok {
+		return nil, &OutsideError{Path: name}
+	}
+	root, err := os.OpenRoot(base)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.Stat(rest)
+}
+
 // outside keeps a nil *os.File from becoming a non-nil fs.File.
 func outside(f *os.File, err error) (fs.File, error) {
 	if err != nil {

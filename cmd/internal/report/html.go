@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/certstamp/certstamp/cmd/internal/ci"
-	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/validate"
 )
 
@@ -19,8 +18,6 @@ var page string
 type story struct {
 	Stamp     string
 	Simulated bool
-	Plan      *plan.Plan
-	Digest    string
 	Timeline  template.HTML
 	Chapters  []chapter
 }
@@ -44,7 +41,6 @@ func HTML(w io.Writer, docs []*Document, title string) error {
 		Title     string
 		Simulated bool
 		Stories   []*story
-		Errors    []Error
 	}{Title: title}
 	byName := map[string]*story{}
 	for _, d := range docs {
@@ -59,7 +55,12 @@ func HTML(w io.Writer, docs []*Document, title string) error {
 			data.Simulated = data.Simulated || s.Simulated
 		}
 		if d.Error != nil && len(d.Stamps) == 0 {
-			data.Errors = append(data.Errors, *d.Error)
+			// It ended before it knew a stamp: told where it happened, under its own name.
+			ended := chapter{Command: d.Command, Stamp: Stamp{Outcome: "failed"}, Error: d.Error}
+			if d.Error.Code == 1 {
+				ended.Outcome = "refused"
+			}
+			data.Stories = append(data.Stories, &story{Stamp: strings.TrimSpace("certstamp " + d.Command), Chapters: []chapter{ended}})
 		}
 	}
 	for _, st := range data.Stories {
@@ -75,9 +76,6 @@ func HTML(w io.Writer, docs []*Document, title string) error {
 
 func (st *story) add(d *Document, s Stamp) {
 	st.Simulated = st.Simulated || s.Simulated
-	if s.Plan != nil && d.Error == nil {
-		st.Plan, st.Digest = s.Plan, s.PlanSHA256
-	}
 	c := chapter{Command: d.Command, Stamp: s, Verdict: s.Verdict, Error: d.Error}
 	for _, cert := range s.Certificates {
 		for _, f := range cert.Tests {

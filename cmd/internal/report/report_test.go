@@ -192,6 +192,39 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// TestTimelineInProportion: bars of more than half a year apart, which nanoseconds times pixels do not hold.
+func TestTimelineInProportion(t *testing.T) {
+	e := Endpoint{Endpoint: "a", Before: "2026-12-15T00:00:00Z", After: "2027-06-12T00:00:00Z"}
+	svg := string(timeline([]chapter{{Stamp: Stamp{Endpoints: []Endpoint{e}}}}))
+	for _, want := range []string{`class="after" x="220" y="3" width="560"`, `class="before" x="220" y="14" width="80"`, ">2026-12-15<", ">2027-06-12<"} {
+		if !strings.Contains(svg, want) {
+			t.Errorf("no %s in\n%s", want, svg)
+		}
+	}
+}
+
+// TestHTMLTellsInOrder: each plan stays with the command that made it, and a refusal that came before any stamp was known
+// stands where it happened.
+func TestHTMLTellsInOrder(t *testing.T) {
+	planned := func(kind plan.Kind) *Document {
+		return &Document{Command: "plan", Stamps: []Stamp{{Stamp: "east", Plan: &plan.Plan{Kind: kind}, PlanSHA256: "digest-of-" + string(kind)}}}
+	}
+	var b bytes.Buffer
+	if err := HTML(&b, []*Document{
+		planned(plan.External), planned(plan.BMC), {Command: "stage", Error: &Error{Code: 1, Message: "not the approved one"}},
+	}, "t"); err != nil {
+		t.Fatal(err)
+	}
+	rest := b.String()
+	for _, want := range []string{"<h2>east", "<td>external</td>", "digest-of-external", "<td>bmc</td>", "digest-of-bmc", "<h2>certstamp stage", "refused", "not the approved one"} {
+		_, after, ok := strings.Cut(rest, want)
+		if !ok {
+			t.Fatalf("no %q where it belongs:\n%s", want, b.String())
+		}
+		rest = after
+	}
+}
+
 func TestUnknownFormat(t *testing.T) {
 	if err := Write(io.Discard, "pdf", full("x")); err == nil {
 		t.Error("a format that does not exist was written")

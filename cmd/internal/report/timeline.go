@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	barHeight = 22
+	barHeight = 30
 	labelSize = 220
 	chartSize = 560
 )
@@ -48,23 +48,28 @@ func timeline(chapters []chapter) template.HTML {
 	}
 	// The axis begins a month before the first expiry, so that even the shortest bar can be seen.
 	start := first.AddDate(0, -1, 0)
-	span := last.Sub(start)
+	span := last.Unix() - start.Unix()
 	at := func(s string) int {
 		t, err := time.Parse(time.RFC3339, s)
 		if err != nil {
 			return 0
 		}
-		return int(int64(t.Sub(start)) * chartSize / int64(span))
+		return int((t.Unix() - start.Unix()) * chartSize / span) // in seconds: nanoseconds overflow after half a year
 	}
 	var b strings.Builder
 	height := barHeight*len(rows) + 30
 	fmt.Fprintf(&b, `<svg role="img" aria-label="certificate expiry before and after" viewBox="0 0 %d %d" width="100%%">`, labelSize+chartSize+100, height)
 	for i, e := range rows {
 		y := i * barHeight
-		fmt.Fprintf(&b, `<text x="0" y="%d">%s</text>`, y+15, template.HTMLEscapeString(e.Endpoint))
-		fmt.Fprintf(&b, `<rect class="after" x="%d" y="%d" width="%d" height="8"/>`, labelSize, y+4, max(at(e.After), 2))
-		fmt.Fprintf(&b, `<rect class="before" x="%d" y="%d" width="%d" height="6"/>`, labelSize, y+13, max(at(e.Before), 2))
-		fmt.Fprintf(&b, `<text class="date" x="%d" y="%d">%s</text>`, labelSize+max(at(e.After), 2)+6, y+14, template.HTMLEscapeString(day(e.After)))
+		fmt.Fprintf(&b, `<text x="0" y="%d">%s</text>`, y+17, template.HTMLEscapeString(e.Endpoint))
+		fmt.Fprintf(&b, `<rect class="after" x="%d" y="%d" width="%d" height="9"/>`, labelSize, y+3, max(at(e.After), 2))
+		fmt.Fprintf(&b, `<rect class="before" x="%d" y="%d" width="%d" height="9"/>`, labelSize, y+14, max(at(e.Before), 2))
+		for _, bar := range []struct {
+			date string
+			y    int
+		}{{e.After, y + 11}, {e.Before, y + 23}} {
+			fmt.Fprintf(&b, `<text class="date" x="%d" y="%d">%s</text>`, labelSize+max(at(bar.date), 2)+6, bar.y, template.HTMLEscapeString(day(bar.date)))
+		}
 	}
 	y := height - 18
 	fmt.Fprintf(&b, `<rect class="before" x="%d" y="%d" width="14" height="6"/><text x="%d" y="%d">before</text>`, labelSize, y, labelSize+20, y+8)

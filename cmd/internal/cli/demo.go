@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 
@@ -19,10 +20,15 @@ func (a *app) demoCommand() *cobra.Command {
 			"then shows three refusals. No network beyond loopback, nothing left behind but the output folder.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			formats := a.formats
 			a.formats = nil // the commands speak for themselves
 			err := demo.Run(cmd.Context(), demo.Options{
 				Out: a.path(out), Shown: out, Now: a.env.Now, Run: a.again, Stdout: a.env.Stdout, Stderr: a.env.Stderr,
 			})
+			if errors.Is(err, demo.ErrFolder) {
+				a.formats = formats
+				return configuration(err, "name an empty folder, or one that a demo made, with --out")
+			}
 			if err != nil {
 				return fail(exitPartly, "demo", err, "the output folder holds everything that was done")
 			}

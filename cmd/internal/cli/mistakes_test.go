@@ -113,7 +113,7 @@ func TestMistakes(t *testing.T) {
 		{name: "a rotation by hand", args: []string{"pep", "Start-SecretRotation", "--stamp", s.name()}, code: 1, says: "make a plan"},
 		{name: "a change by hand", args: []string{"pep", "Remove-CloudAdminUser", "UserName=x", "--stamp", s.name()}, code: 1, says: "--unplanned"},
 		{name: "a change by hand in CI", env: map[string]string{"CI": "true"}, args: []string{"pep", "Remove-CloudAdminUser", "UserName=x", "--stamp", s.name(), "--unplanned", "because"}, code: 1, says: "never runs in CI"},
-		{name: "a demo over somebody's files", args: []string{"demo", "--out", ".."}, code: 6, says: "not made by the demo"},
+		{name: "a demo over somebody's files", args: []string{"demo", "--out", ".."}, code: 2, says: "not made by the demo"},
 		{name: "a scenario that is none", args: []string{"simulate", "--scenario", "stamps/east/stamp.yaml"}, code: 2, says: "scenario"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -40,10 +40,13 @@ type player struct {
 	n    int
 }
 
+// ErrFolder is wrapped when the output folder cannot be used: then nothing was done at all.
+var ErrFolder = errors.New("output folder")
+
 // Run plays the pipeline for every made-up stamp, then three mistakes, and writes report.html.
 func Run(ctx context.Context, o Options) error {
 	if err := clear(o.Out); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrFolder, err)
 	}
 	started := o.Now()
 	w, err := Prepare(o.Out, started, Specs)
@@ -90,7 +93,7 @@ func clear(dir string) error {
 		return err
 	case len(entries) > 0:
 		if _, err := os.Stat(filepath.Join(dir, marker)); err != nil {
-			return fmt.Errorf("%q is not empty and was not made by the demo: choose another folder with --out", dir)
+			return fmt.Errorf("%q is not empty and was not made by the demo", dir)
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			return err

@@ -7,6 +7,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -77,6 +78,10 @@ func Main(ctx context.Context, args []string, env Env) (code int) {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	err := root.ExecuteContext(ctx)
+	if err != nil && a.doc.Command == "" {
+		// It ended on the command line itself, perhaps before the flag that says how to say it.
+		a.formats = formatsIn(args)
+	}
 	return a.finish(ctx, err)
 }
 
@@ -87,7 +92,9 @@ func newApp(env Env) *app {
 		out: ci.NewGuard(env.Stdout, r), err: ci.NewGuard(env.Stderr, r),
 		doc: &report.Document{SchemaVersion: report.SchemaVersion, Tool: env.Version},
 	}
-	a.emitter = &ci.Emitter{Platform: ci.Detect(env.Getenv), Getenv: env.Getenv, W: env.Stdout}
+	// The runners read commands from both streams. Stdout belongs to the document: a mask in it would be no JSON, and would
+	// carry the secret into a file that somebody redirected it to.
+	a.emitter = &ci.Emitter{Platform: ci.Detect(env.Getenv), Getenv: env.Getenv, W: env.Stderr}
 	return a
 }
 
@@ -122,8 +129,9 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "print the version", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "certstamp %s\n", a.env.Version)
-			a.formats = nil
+			if slices.Contains(a.formats, "text") {
+				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "certstamp %s\n", a.env.Version)
+			}
 			return nil
 		},
 	}
@@ -147,7 +155,7 @@ func (a *app) checkFormats() error {
 	for _, f := range a.formats {
 		name, file, ok := strings.Cut(f, "=")
 		if !slices.Contains(report.Formats, name) || ok && file == "" {
-			a.formats = nil // nothing else is to be trusted either
+			a.formats = usable(a.formats)
 			return usagef("use --format "+strings.Join(report.Formats, "|")+"[=FILE]", "format %q is not one of %v", f, report.Formats)
 		}
 		if !ok {
@@ -155,9 +163,39 @@ func (a *app) checkFormats() error {
 		}
 	}
 	if toStdout > 1 {
+		a.formats = usable(a.formats)
 		return usagef("give all but one of them a file: --format json=report.json", "%d formats want the standard output", toStdout)
 	}
 	return nil
+}
+
+// usable keeps the formats in which a mistake about formats can be told: those there are, and one for the standard output.
+func usable(formats []string) []string {
+	var out []string
+	plain := false
+	for _, f := range formats {
+		name, file, toFile := strings.Cut(f, "=")
+		if !slices.Contains(report.Formats, name) || toFile && file == "" || !toFile && plain {
+			continue
+		}
+		plain = plain || !toFile
+		out = append(out, f)
+	}
+	return out
+}
+
+// formatsIn finds the formats on a command line that could not be read whole.
+func formatsIn(args []string) []string {
+	var formats []string
+	for i, arg := range args {
+		if f, ok := strings.CutPrefix(arg, "--format="); ok {
+			formats = append(formats, f)
+		}
+		if arg == "--format" && i+1 < len(args) {
+			formats = append(formats, args[i+1])
+		}
+	}
+	return usable(formats)
 }
 
 // finish renders the document and the error, and returns the exit code.
@@ -172,11 +210,15 @@ func (a *app) finish(ctx context.Context, err error) int {
 		a.doc.Error = &report.Error{Code: f.code, Reason: f.reason, Message: a.redactor.Redact(f.Error()), Hint: f.hint}
 	}
 	for _, f := range a.formats {
-		if werr := a.render(f); werr != nil {
-			a.progress("certstamp: error: write %s: %v", f, werr)
-			if code == exitDone {
-				code = exitUsage
-			}
+		werr := a.render(f)
+		switch {
+		case werr == nil:
+		case a.doc.Error == nil:
+			// Everything else was done, and says so; only the file is missing.
+			code = exitUsage
+			a.doc.Error = &report.Error{Code: code, Reason: "format", Message: a.redactor.Redact(fmt.Sprintf("write %s: %v", f, werr)), Hint: "the command itself was done; name a file that can be written with --format"}
+		default:
+			a.progress("certstamp: write %s: %v", f, werr)
 		}
 	}
 	if e := a.doc.Error; e != nil {
@@ -234,6 +276,8 @@ func (a *app) secret(r secret.Ref, field string) (secret.Value, error) {
 		hint := "set the variable in the environment of this step"
 		if _, ok := r.Path(); ok {
 			hint = "write the secret into that file, readable for this user only"
+		} else if !errors.Is(err, secret.ErrNotSet) {
+			hint = "store the secret again, as it is typed and without a line end"
 		}
 		return secret.Value{}, configuration(fmt.Errorf("%s: %w", field, err), hint)
 	}
@@ -246,6 +290,9 @@ func (a *app) secret(r secret.Ref, field string) (secret.Value, error) {
 const maxSecret = 64 << 10
 
 func readSecretFile(path string) ([]byte, error) {
+	if err := regular(os.Stat(path)); err != nil {
+		return nil, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

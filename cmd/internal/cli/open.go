@@ -104,9 +104,12 @@ func (a *app) load(names []string) ([]*job, error) {
 	}
 	stamps, err := stamp.LoadAll(repo, names, stamp.Options{AllowPaths: a.absoluteAllowed(), OptionalEndpoints: base.Optionals()})
 	if err != nil {
-		hint := ""
-		if errors.Is(err, os.ErrNotExist) {
+		hint := hintOf(err)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
 			hint = "name a stamp file, or a folder with stamp.yaml, with --stamp"
+		case hint == "":
+			hint = fmt.Sprintf("a stamp file is a regular file inside the repository, of at most %d bytes", stamp.MaxSize)
 		}
 		return nil, configuration(err, hint)
 	}
@@ -144,11 +147,19 @@ func (a *app) absoluteAllowed() []string {
 func (a *app) checkTarget(s *stamp.Stamp) error { return a.checkPinned(s.Name, s.Target().Digest()) }
 
 func (a *app) checkPinned(name, digest string) error {
-	inCI := a.emitter.Platform != ci.Plain || a.env.Getenv("CI") == "true"
-	if err := stamp.CheckTarget(name, digest, a.env.Getenv("CERTSTAMP_TARGET"), inCI); err != nil {
+	if err := stamp.CheckTarget(name, digest, a.env.Getenv("CERTSTAMP_TARGET"), a.inCI()); err != nil {
 		return fail(exitRefused, "target", err, "")
 	}
 	return nil
+}
+
+// inCI reports whether a pipeline runs us. Systems set CI to true, True or 1; in doubt it is one, because there more is refused.
+func (a *app) inCI() bool {
+	switch strings.ToLower(a.env.Getenv("CI")) {
+	case "", "0", "false":
+		return a.emitter.Platform != ci.Plain
+	}
+	return true
 }
 
 // source is the repository and commit a plan is made from, as the CI system or git says; "none" outside a work tree.

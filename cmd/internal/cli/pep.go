@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/certstamp/certstamp/cmd/internal/ci"
 	"github.com/certstamp/certstamp/cmd/internal/report"
 	"github.com/certstamp/certstamp/internal/journal"
 	"github.com/certstamp/certstamp/internal/plan"
@@ -121,7 +120,7 @@ func (a *app) pep(ctx context.Context, k asking, args []string) error {
 
 // mayAsk holds a cmdlet against the table: what reads may run, what may change something needs a reason and a person.
 func (a *app) mayAsk(c policies.Cmdlet, call plan.Call, k asking) error {
-	inCI := a.emitter.Platform != ci.Plain || a.env.Getenv("CI") == "true"
+	inCI := a.inCI()
 	switch {
 	case c.Refused:
 		return refusedf("refused", "make a plan, have it approved, and run certstamp rotate or bmc with it", "%s does not run from certstamp pep", c.Name)

@@ -77,6 +77,9 @@ func (a *app) repair(ctx context.Context, p packing) error {
 
 // readNamed reads a file that the command line named.
 func readNamed(name string) ([]byte, error) {
+	if err := regular(os.Stat(name)); err != nil {
+		return nil, err
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err

@@ -132,7 +132,12 @@ func (a *app) statusOf(ctx context.Context, j *job, file string) (report.Stamp, 
 	}
 	entry.Next = st.next(b, s.Dir, b.plan.Expired(a.env.Now()))
 	if len(problems) > 0 {
-		return entry, environment("incomplete", fmt.Errorf("stamp %s: %w", s.Name, errors.Join(problems...)), "the rest is as shown")
+		all := errors.Join(problems...)
+		hint := hintOf(all) // a refused login must not be tried again without thought
+		if hint == "" {
+			hint = "the rest is as shown"
+		}
+		return entry, environment("incomplete", fmt.Errorf("stamp %s: %w", s.Name, all), hint)
 	}
 	return entry, nil
 }

@@ -143,12 +143,23 @@ func readEntry(fsys fs.FS, p string, identities []age.Identity) (validate.File, 
 }
 
 func readBounded(fsys fs.FS, p string, most int64) ([]byte, error) {
+	if err := regular(fs.Stat(fsys, p)); err != nil {
+		return nil, err
+	}
 	f, err := fsys.Open(p)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
 	return readStream(f, most)
+}
+
+// regular is asked before a file is opened: to open a pipe waits for a writer, and no signal ends that.
+func regular(info fs.FileInfo, err error) error {
+	if err == nil && !info.Mode().IsRegular() {
+		return errors.New("not a regular file")
+	}
+	return err
 }
 
 func readStream(f fs.File, most int64) ([]byte, error) {

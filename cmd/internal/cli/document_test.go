@@ -34,6 +34,7 @@ func TestOneDocument(t *testing.T) {
 		{"--format", "json", "--format", "text", "validate"},
 		{"--format", "json", "validate"},
 		{"--format", "json", "demo", "--out", "document_test.go"},
+		{"--format", "json", "plan", "--kind", "externl"},
 		{"--format", "json", "version"},
 		{"--format", "json", "stage", "--plan", "none.json", "--plan-sha256", strings.Repeat("ab", 32)},
 	} {

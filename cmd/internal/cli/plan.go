@@ -52,6 +52,9 @@ func (a *app) planCommand() *cobra.Command {
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			w.kind, w.rerunOf = plan.Kind(kind), plan.Kind(of)
+			if kinds := []plan.Kind{plan.External, plan.Internal, plan.BMC, plan.Rerun}; !slices.Contains(kinds, w.kind) {
+				return usagef("one of external, internal, bmc, rerun", "--kind %q is not a kind of plan", kind)
+			}
 			var err error
 			if w.asOf, err = a.asOf(asOf); err != nil {
 				return err

@@ -86,7 +86,7 @@ func (a *app) readTree(s *stamp.Stamp, identity secret.Value) (*tree, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), "")
+		return nil, configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), "the tree holds certificates as regular files, and no link leads out of it")
 	}
 	return t, nil
 }

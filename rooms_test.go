@@ -36,6 +36,9 @@ var edges = map[string]map[string]string{
 		"policies": "rule parameters, catalogue and transitions are data",
 		"pfx":      "the subject of every rule",
 	},
+	"validate/authroot": {
+		"pfx": "PEM, DER and P7B are read in one place",
+	},
 	"internal/plan": {
 		"policies": "gates, calls and health checks by version",
 		"validate": "a plan is made from judged files, and refusals are findings",
@@ -88,6 +91,7 @@ var deaf = map[string][]string{
 	"rotate/psrp":        {"net", "net/http", "os"},
 	"rotate/psrp/clixml": {"net", "net/http", "os"},
 	"validate":           {"net", "net/http", "os"},
+	"validate/authroot":  {"net", "net/http", "os"},
 	"policies":           {"net", "net/http", "os"},
 	"pfx":                {"net", "net/http", "os"},
 	"internal/plan":      {"net/http", "os"},
@@ -97,7 +101,7 @@ var deaf = map[string][]string{
 }
 
 // clockless rooms take the time as an input.
-var clockless = []string{"rotate/psrp", "rotate/psrp/clixml", "validate", "policies", "pfx", "internal/plan", "csr"}
+var clockless = []string{"rotate/psrp", "rotate/psrp/clixml", "validate", "validate/authroot", "policies", "pfx", "internal/plan", "csr"}
 
 // onlyFrom names packages with a single door.
 var onlyFrom = map[string][]string{

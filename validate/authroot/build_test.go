@@ -172,14 +172,20 @@ func (e Entry) encode() []byte {
 			if e.Name != "" {
 				property(11, wideOf(e.Name))
 			}
-			for n, list := range map[int][]string{9: e.Usages, 122: e.DisabledUsages, 127: e.NotBeforeUsages} {
-				if list != nil {
-					property(n, usages(list))
+			for _, p := range []struct {
+				n    int
+				list []string
+			}{{9, e.Usages}, {122, e.DisabledUsages}, {127, e.NotBeforeUsages}} {
+				if p.list != nil {
+					property(p.n, usages(p.list))
 				}
 			}
-			for n, at := range map[int]*time.Time{104: e.Disabled, 126: e.NotBefore} {
-				if at != nil {
-					property(n, filetimeOf(*at))
+			for _, p := range []struct {
+				n  int
+				at *time.Time
+			}{{104, e.Disabled}, {126, e.NotBefore}} {
+				if p.at != nil {
+					property(p.n, filetimeOf(*p.at))
 				}
 			}
 		})

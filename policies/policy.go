@@ -15,7 +15,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-//go:embed *.yaml
+//go:embed *.yaml *.pem
 var files embed.FS
 
 // Policy is everything in the tables, with a stamp's own policy file applied. Read-only once made.
@@ -62,7 +62,7 @@ func Default() (*Policy, error) {
 		_, _ = h.Write(b) // a hash never fails
 	}
 	p.digest = hex.EncodeToString(h.Sum(nil))
-	return p, nil
+	return p, p.roots.read()
 }
 
 func strict(b []byte, into any) error {
@@ -123,6 +123,8 @@ type roots struct {
 		Name   string `yaml:"name"`
 		SHA256 string `yaml:"sha256"`
 	} `yaml:"not-microsoft"`
+	List           listTerms      `yaml:"list"`
+	PublicPolicies publicPolicies `yaml:"public-policies"`
 }
 
 // Gate is one thing that changes at a release.

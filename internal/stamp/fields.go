@@ -92,9 +92,17 @@ func fields(s *Stamp, o Options) []field {
 			key: "installed-ca", kind: either, help: "how the CA of today's certificates is known, or the certificate itself",
 			choices: []string{ModeEndpoints, ModeSelfSigned, ModeEnterprise, ModePublic}, read: func(v string) { s.InstalledCA.Mode = v },
 			fields: []field{{
-				key: "certificate", required: true, help: "a file that holds the installed certificate", pattern: notEmpty, form: "a path",
+				key: "certificate", required: true, help: "a file that holds the installed certificate: PEM, DER, P7B or a PFX with the same password", pattern: notEmpty, form: "a path",
 				check: s.inside(o, &s.InstalledCA.File), read: func(string) { s.InstalledCA.Mode = ModeFile },
 			}},
+		},
+		{
+			key: "public-roots", help: "a file with the roots of public CAs instead of the built-in ones: authroot.stl, .sst, PEM, DER or P7B",
+			pattern: notEmpty, form: "a path", check: s.inside(o, &s.PublicRoots), read: func(string) {},
+		},
+		{
+			key: "enterprise-roots", help: "a file with the roots of the operator's own CAs: .sst, PEM, DER or P7B",
+			pattern: notEmpty, form: "a path", check: s.inside(o, &s.EnterpriseRoots), read: func(string) {},
 		},
 		{
 			key: "certificates", help: "the directory of the PFX tree, default certificates", pattern: notEmpty, form: "a path",

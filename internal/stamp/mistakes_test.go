@@ -74,6 +74,8 @@ var mistakes = []mistake{
 	{claim: "resolve to the unspecified address", with: "resolve: ['*:443:0.0.0.0']", at: "6:11", want: "no address to connect to"},
 	{claim: "installed-ca of another kind", with: "installed-ca: selfsigned", at: "6:15", want: "is not one of", suggest: "self-signed", shape: true},
 	{claim: "installed-ca with another key", with: "installed-ca: {certificate: x, file: x}", at: "6:32", want: `unknown key "file"`, shape: true},
+	{claim: "roots outside the repository", with: "public-roots: /etc/ssl/certs/ca-certificates.crt", at: "6:15", want: "outside the repository"},
+	{claim: "own roots outside the repository", with: "enterprise-roots: ../../../etc/roots.pem", at: "6:19", want: "leads out of the repository"},
 	{claim: "a path that leaves the repository", with: "certificates: ../../../etc", at: "6:15", want: "leads out of the repository"},
 	{claim: "an absolute path", with: "policy: /etc/policy.yaml", at: "6:9", want: "--allow-path"},
 	{claim: "an absolute Windows path", with: `policy: C:\policy.yaml`, at: "6:9", want: "--allow-path"},

@@ -17,6 +17,8 @@ optional-endpoints: [container-registry]
 cloud-id: 6f1f3c5e-cloud
 resolve: ["*:443:10.20.3.4", "portal.east.azurestack.contoso.com:443:10.20.3.5:8443"]
 installed-ca: endpoints
+public-roots: ../../trust/authroot.stl
+enterprise-roots: roots.pem
 certificates: certificates
 pfx-password: env:PFX_PASSWORD
 age-identity: file:/run/age.txt
@@ -56,6 +58,8 @@ func TestLoadSample(t *testing.T) {
 	}
 	for what, pair := range map[string][2]string{
 		"certificates":        {s.Certificates, "stamps/east/certificates"},
+		"public-roots":        {s.PublicRoots, "trust/authroot.stl"},
+		"enterprise-roots":    {s.EnterpriseRoots, "stamps/east/roots.pem"},
 		"policy":              {s.Policy, "stamps/east/policy.yaml"},
 		"access-user":         {s.Share.AccessUser, `CONTOSO\certstage`},
 		"access-password":     {s.Share.AccessPassword.String(), "env:SHARE_PASSWORD"},

@@ -33,8 +33,9 @@ var edges = map[string]map[string]string{
 		"pfx":      "a certificate to renew is read from a bundle",
 	},
 	"validate": {
-		"policies": "rule parameters, catalogue and transitions are data",
-		"pfx":      "the subject of every rule",
+		"policies":          "rule parameters, catalogue and transitions are data",
+		"pfx":               "the subject of every rule",
+		"validate/authroot": "the operator's list of public roots is one of the inputs",
 	},
 	"validate/authroot": {
 		"pfx": "PEM, DER and P7B are read in one place",

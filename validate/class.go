@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/certstamp/certstamp/pfx"
 	"github.com/certstamp/certstamp/policies"
@@ -35,19 +36,38 @@ func (c Classification) issuing() *x509.Certificate {
 	return c.Path[1]
 }
 
+// classifier holds what certificates are classified by. It is read-only.
+type classifier struct {
+	anchors    *anchorIndex
+	at         time.Time                      // a root may be disabled from a day on
+	distrusted func(sha256 string) string     // of the built-in roots: why a stamp may not trust one
+	toPublic   func(c *x509.Certificate) bool // marked as issued by a public CA to the public
+	maxAge     time.Duration                  // of a trust list
+}
+
+func newClassifier(in *Input, anchors *anchorIndex) classifier {
+	return classifier{
+		anchors: anchors, at: in.AsOf, distrusted: in.Policy.Distrusted, toPublic: in.Policy.IssuedToPublic, maxAge: in.Policy.ListMaxAge(),
+	}
+}
+
 // classify decides offline. A path to a configured enterprise anchor wins, then a path to a public one, then a root that
 // only the file vouches for; whoever can make a file can make such a root, so that is said.
-func classify(leaf *x509.Certificate, pool []*x509.Certificate, anchors *anchorIndex, distrusted func(sha256 string) string) Classification {
+func (k classifier) classify(leaf *x509.Certificate, pool []*x509.Certificate) Classification {
 	if leaf == nil {
 		return Classification{Class: policies.Unknown, Doubt: "no certificate was seen"}
 	}
 	if selfIssued(leaf) {
-		return Classification{
+		c := Classification{
 			Class: policies.SelfSigned, Path: []*x509.Certificate{leaf},
 			Evidence: "the certificate " + quote(leaf.Subject.String()) + " is its own issuer",
 		}
+		if !pfx.SelfSigned(leaf) {
+			c.Doubt = "its signature does not hold under its own key: it is malformed"
+		}
+		return c
 	}
-	f := finder{pool: pool, anchors: anchors, budget: 64}
+	f := finder{classifier: k, pool: pool, budget: maxSignatures}
 	f.walk([]*x509.Certificate{leaf})
 	f.longest = slices.Clone(f.longest)
 
@@ -59,43 +79,80 @@ func classify(leaf *x509.Certificate, pool []*x509.Certificate, anchors *anchorI
 		return c
 	}
 	if p := shortest(f.public); p != nil {
-		c := Classification{Class: policies.Public, Path: p, Evidence: evidence("public anchor", p)}
-		root := p[len(p)-1]
-		known := anchors.public[keyOf(root)].certificate
-		for _, sum := range []string{hexSHA256(root.Raw), hexSHA256(known.Raw)} {
-			if why := distrusted(sum); why != "" {
-				c.Doubt = why
-			}
-		}
-		return c
+		return k.public(p, f.public)
+	}
+	var doubts []string
+	if f.refused != nil {
+		doubts = append(doubts, "the public root refuses it: "+f.refused.Error())
+	}
+	if f.budget == 0 {
+		doubts = append(doubts, "there are too many CAs of the same names to try them all")
 	}
 	if p := shortest(f.private); p != nil {
-		c := Classification{
-			Class: policies.Enterprise, Path: p, Evidence: evidence("root known from the file alone", p),
-			Doubt: "only the file vouches for its root",
+		c := Classification{Class: policies.Enterprise, Path: p, Evidence: evidence("root known from the file alone", p)}
+		if f.refused == nil {
+			doubts = append([]string{"only the file vouches for its root"}, doubts...)
+		} else if len(k.anchors.public[keyOf(p[len(p)-1])]) > 0 {
+			c.Evidence = evidence("refused public anchor", p)
 		}
-		if f.constrained != nil {
-			c.Doubt = "the public root refuses it: " + f.constrained.Error()
-		}
+		c.Doubt = strings.Join(doubts, "; ")
 		return c
 	}
 	top := f.longest[len(f.longest)-1]
 	return Classification{
 		Class: policies.Unknown, Path: f.longest,
 		Evidence: "path ends at " + quote(top.Subject.String()),
-		Doubt:    "the issuer " + quote(top.Issuer.String()) + " was not found" + wouldBe(top, anchors),
+		Doubt:    strings.Join(append([]string{"the issuer " + quote(top.Issuer.String()) + " was not found" + k.anchors.wouldBe(top)}, doubts...), "; "),
 	}
 }
 
-// wouldBe says which anchor carries the name of the missing issuer. A name is a hint, no proof.
-func wouldBe(top *x509.Certificate, anchors *anchorIndex) string {
-	for _, c := range anchors.bySubject[string(top.RawIssuer)] {
-		if _, ok := anchors.enterprise[keyOf(c)]; ok {
-			return ": an enterprise anchor has this name but another key"
+// public is the class of a certificate with a path to a public anchor, and what speaks against relying on it.
+func (k classifier) public(path []*x509.Certificate, all [][]*x509.Certificate) Classification {
+	c := Classification{Class: policies.Public, Path: path, Evidence: evidence("public anchor", path)}
+	root := path[len(path)-1]
+	for _, other := range all {
+		if o := other[len(other)-1]; !bytes.Equal(o.RawSubjectPublicKeyInfo, root.RawSubjectPublicKeyInfo) {
+			c.Evidence += "; another public path ends at sha256:" + hexSHA256(o.Raw)
+			break
 		}
-		if _, ok := anchors.public[keyOf(c)]; ok {
-			return ": a public anchor has this name but another key"
+	}
+	var doubts []string
+	if k.anchors.builtIn {
+		sums := []string{hexSHA256(root.Raw)}
+		for _, known := range k.anchors.public[keyOf(root)] {
+			sums = append(sums, hexSHA256(known.certificate.Raw))
 		}
+		for _, sum := range sums {
+			if why := k.distrusted(sum); why != "" {
+				doubts = append(doubts, why)
+				break
+			}
+		}
+	}
+	if l := k.anchors.list; l != nil {
+		c.Evidence += "; trust list of " + l.ThisUpdate.Format(time.DateOnly)
+		if k.at.Sub(l.ThisUpdate) > k.maxAge {
+			doubts = append(doubts, "the trust list is of "+l.ThisUpdate.Format(time.DateOnly)+", and a root may have been disabled since")
+		}
+	}
+	if why := k.private(path); why != "" {
+		doubts = append(doubts, why)
+	}
+	c.Doubt = strings.Join(doubts, "; ")
+	return c
+}
+
+// private says why a CA below a public root looks like somebody's own. Such a CA is public to the documents, as its root is,
+// but neither its rules nor its next root are those of the public CA.
+func (k classifier) private(path []*x509.Certificate) string {
+	const but = ": an enterprise CA below a public root"
+	for _, c := range path[1 : len(path)-1] {
+		if len(c.PermittedDNSDomains)+len(c.PermittedIPRanges)+len(c.PermittedEmailAddresses)+len(c.PermittedURIDomains) > 0 {
+			return quote(c.Subject.String()) + " may issue for some names only" + but
+		}
+	}
+	if !k.toPublic(path[0]) {
+		return "the certificate has none of the policies that public CAs mark theirs with" + but
 	}
 	return ""
 }
@@ -103,16 +160,19 @@ func wouldBe(top *x509.Certificate, anchors *anchorIndex) string {
 // selfIssued is true for a leaf that names itself as issuer, whether or not its signature holds.
 func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, c.RawIssuer) }
 
+// maxSignatures bounds the signatures that one classification checks: a file of a hundred crossed CAs must not cost a minute.
+const maxSignatures = 64
+
 // finder collects the paths from a leaf to anchors and to self-signed certificates.
 type finder struct {
-	pool        []*x509.Certificate
-	anchors     *anchorIndex
-	budget      int // signature checks left: a file of a hundred crossed CAs must not cost a minute
-	enterprise  [][]*x509.Certificate
-	public      [][]*x509.Certificate
-	private     [][]*x509.Certificate
-	longest     []*x509.Certificate
-	constrained error
+	classifier
+	pool       []*x509.Certificate
+	budget     int // signature checks left
+	enterprise [][]*x509.Certificate
+	public     [][]*x509.Certificate
+	private    [][]*x509.Certificate
+	longest    []*x509.Certificate
+	refused    error // by a public anchor
 }
 
 const longestPath = 10
@@ -128,33 +188,47 @@ func (f *finder) walk(path []*x509.Certificate) {
 	if len(path) == longestPath {
 		return
 	}
-	for _, list := range [][]*x509.Certificate{f.pool, f.anchors.bySubject[string(top.RawIssuer)]} {
-		for _, c := range list {
-			if !bytes.Equal(c.RawSubject, top.RawIssuer) || slices.ContainsFunc(path, c.Equal) || !f.signed(top, c) {
-				continue
+	for _, c := range f.issuers(top) {
+		if slices.ContainsFunc(path, c.Equal) || !f.signed(top, c) {
+			continue
+		}
+		f.walk(append(slices.Clip(path), c))
+	}
+}
+
+// issuers lists what by its name may have issued a certificate, each once. Whose key identifier fits comes first, so that a
+// flood of look-alikes does not use up the signatures before the right one is tried; so do anchors.
+func (f *finder) issuers(c *x509.Certificate) []*x509.Certificate {
+	var out []*x509.Certificate
+	for _, list := range [][]*x509.Certificate{f.anchors.bySubject[string(c.RawIssuer)], f.pool} {
+		for _, p := range list {
+			if bytes.Equal(p.RawSubject, c.RawIssuer) && !slices.ContainsFunc(out, p.Equal) {
+				out = append(out, p)
 			}
-			f.walk(append(slices.Clip(path), c))
 		}
 	}
+	fits := func(p *x509.Certificate) int {
+		if len(c.AuthorityKeyId) > 0 && !bytes.Equal(c.AuthorityKeyId, p.SubjectKeyId) {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(out, func(a, b *x509.Certificate) int { return fits(a) - fits(b) })
+	return out
 }
 
 // ends files a path that has arrived. A public path goes on: an enterprise anchor may lie above a cross-signed root.
 func (f *finder) ends(path []*x509.Certificate, top *x509.Certificate) bool {
-	key := keyOf(top)
-	if _, ok := f.anchors.enterprise[key]; ok {
+	if _, ok := f.anchors.enterprise[keyOf(top)]; ok {
 		f.enterprise = append(f.enterprise, slices.Clone(path))
 		return true
 	}
-	if root, ok := f.anchors.public[key]; ok {
-		var err error
-		if root.constraint != nil {
-			err = root.constraint(path)
-		}
+	if known, err := f.anchors.trusts(path, top, f.at); known {
 		if err == nil {
 			f.public = append(f.public, slices.Clone(path))
 			return pfx.SelfSigned(top)
 		}
-		f.constrained = err
+		f.refused = err
 	}
 	if pfx.SelfSigned(top) {
 		f.private = append(f.private, slices.Clone(path))
@@ -201,21 +275,46 @@ const (
 	sameIssuer         // the same issuing key
 )
 
-// related compares two CAs by their keys, never by name alone.
+// related compares two CAs by their keys, never by name alone. The root of one may be an intermediate of the other, where a
+// root was cross-signed: what leads through its key stands under it.
 func related(a, b Classification) kinship {
 	ia, ib := a.issuing(), b.issuing()
 	if ia == nil || ib == nil {
 		return strangers
 	}
-	if bytes.Equal(ia.RawSubjectPublicKeyInfo, ib.RawSubjectPublicKeyInfo) {
+	if sameKey(ia, ib) {
 		return sameIssuer
 	}
 	ta, tb := a.anchor(), b.anchor()
-	if bytes.Equal(ta.RawSubjectPublicKeyInfo, tb.RawSubjectPublicKeyInfo) {
+	if slices.ContainsFunc(b.Path[1:], func(c *x509.Certificate) bool { return sameKey(c, ta) }) ||
+		slices.ContainsFunc(a.Path[1:], func(c *x509.Certificate) bool { return sameKey(c, tb) }) {
 		return sameRoot
 	}
 	if bytes.Equal(ia.RawSubject, ib.RawSubject) || bytes.Equal(ta.RawSubject, tb.RawSubject) {
 		return renamed
 	}
 	return strangers
+}
+
+func sameKey(a, b *x509.Certificate) bool {
+	return bytes.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo)
+}
+
+// reissued says that a CA of both paths has the same key in different certificates, or "".
+func reissued(a, b Classification) string {
+	if len(a.Path) < 2 || len(b.Path) < 2 {
+		return ""
+	}
+	for _, x := range a.Path[1:] {
+		for _, y := range b.Path[1:] {
+			if !sameKey(x, y) || x.Equal(y) {
+				continue
+			}
+			if bytes.Equal(x.RawIssuer, y.RawIssuer) {
+				return quote(y.Subject.String()) + " was issued again with the same key, which is the same CA"
+			}
+			return quote(y.Subject.String()) + " is cross-signed: another certificate of the same key, which is the same CA"
+		}
+	}
+	return ""
 }

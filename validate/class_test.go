@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/certstamp/certstamp/policies"
 )
@@ -52,31 +53,48 @@ func TestClassify(t *testing.T) {
 		{"nothing", nil, none, Anchors{Public: none}, policies.Unknown, "", "no certificate"},
 	} {
 		t.Run(row.claim, func(t *testing.T) {
-			got := classify(row.leaf, row.pool, indexAnchors(row.anchors), func(string) string { return "" })
+			got := testClassifier(row.anchors).classify(row.leaf, row.pool)
 			if got.Class != row.want || !strings.Contains(got.Evidence, row.evidence) || (got.Doubt == "") != (row.doubt == "") || !strings.Contains(got.Doubt, row.doubt) {
 				t.Errorf("%s (%s; doubt %q), want %s (%s; doubt %q)", got.Class, got.Evidence, got.Doubt, row.want, row.evidence, row.doubt)
 			}
 		})
 	}
-	t.Run("a root that is not Microsoft's", func(t *testing.T) {
-		got := classify(leaf, list(p.issuing.cert), indexAnchors(Anchors{Public: list(p.root.cert)}), func(sum string) string {
+	t.Run("a built-in root that is not Microsoft's", func(t *testing.T) {
+		k := testClassifier(Anchors{Public: list(p.root.cert)})
+		k.distrusted = func(sum string) string {
 			if sum == hexSHA256(p.root.cert.Raw) {
 				return "not in the list"
 			}
 			return ""
-		})
-		if got.Class != policies.Public || got.Doubt != "not in the list" {
+		}
+		if got := k.classify(leaf, list(p.issuing.cert)); got.Class != policies.Public || got.Doubt != "" {
+			t.Errorf("the operator's own list is doubted: %s, doubt %q", got.Class, got.Doubt)
+		}
+		k.anchors.builtIn = true
+		if got := k.classify(leaf, list(p.issuing.cert)); got.Class != policies.Public || got.Doubt != "not in the list" {
 			t.Errorf("%s, doubt %q", got.Class, got.Doubt)
 		}
 	})
 	t.Run("a root with a constraint", func(t *testing.T) {
-		x := indexAnchors(Anchors{Public: none})
-		x.public[keyOf(p.root.cert)] = publicRoot{p.root.cert, func([]*x509.Certificate) error { return errors.New("too late") }}
-		got := classify(leaf, list(p.issuing.cert, p.root.cert), x, func(string) string { return "" })
-		if got.Class != policies.Enterprise || !strings.Contains(got.Doubt, "too late") {
+		k := testClassifier(Anchors{Public: none})
+		k.anchors.public[keyOf(p.root.cert)] = []publicRoot{{p.root.cert, func([]*x509.Certificate, time.Time) error { return errors.New("too late") }}}
+		got := k.classify(leaf, list(p.issuing.cert, p.root.cert))
+		if got.Class != policies.Enterprise || !strings.Contains(got.Doubt, "too late") || !strings.Contains(got.Evidence, "refused public anchor") {
 			t.Errorf("%s, doubt %q", got.Class, got.Doubt)
 		}
+		k.anchors.public[keyOf(p.root.cert)] = append(k.anchors.public[keyOf(p.root.cert)], publicRoot{certificate: reissued})
+		if got := k.classify(leaf, list(p.issuing.cert, p.root.cert)); got.Class != policies.Public || got.Doubt != "" {
+			t.Errorf("a second certificate of the key accepts: %s, doubt %q", got.Class, got.Doubt)
+		}
 	})
+}
+
+// testClassifier takes every leaf for one that a public CA issued to the public.
+func testClassifier(a Anchors) classifier {
+	return classifier{
+		anchors: indexAnchors(a), at: asOf, maxAge: 180 * 24 * time.Hour,
+		distrusted: func(string) string { return "" }, toPublic: func(*x509.Certificate) bool { return true },
+	}
 }
 
 // A file of CAs that all sign each other must not cost a minute.
@@ -90,9 +108,9 @@ func TestClassifyIsBounded(t *testing.T) {
 		template.RawSubject = nil
 		pool = append(pool, issue(&template, &template, p.root.key.Public(), p.root.key))
 	}
-	f := finder{pool: pool, anchors: indexAnchors(Anchors{Public: []*x509.Certificate{}}), budget: 64}
+	f := finder{classifier: testClassifier(Anchors{Public: []*x509.Certificate{}}), pool: pool, budget: maxSignatures}
 	f.walk(pool[:1])
-	if f.budget < 0 || len(f.private) > 64 {
+	if f.budget < 0 || len(f.private) > maxSignatures {
 		t.Errorf("budget %d, %d paths", f.budget, len(f.private))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/certstamp/certstamp/policies"
+	"github.com/certstamp/certstamp/validate/authroot"
 )
 
 // Input is everything a run judges by. Nothing else is consulted: the same Input gives the same Outcome.
@@ -47,7 +48,8 @@ type Installed struct {
 
 // Anchors decides what class a CA has. An explicit enterprise anchor wins over a public one.
 type Anchors struct {
-	Public     []*x509.Certificate // nil: the Mozilla roots that this program carries
+	Public     []*x509.Certificate // nil, with no PublicList: the Mozilla roots that this program carries
+	PublicList *authroot.List      // Microsoft's list instead, verified
 	Enterprise []*x509.Certificate // the operator's own roots
 	Extra      []*x509.Certificate // intermediates that may be missing
 }

@@ -41,9 +41,11 @@ func judgeClass(s *Set, f *Subject) Judgement {
 	const wanted = "an enterprise root the operator names, or a root of the Microsoft Trusted Root Program"
 	switch c.Class {
 	case policies.Public:
-		return warn(found+"; "+c.Doubt, wanted, "check with the CA that its root is in the Microsoft Trusted Root Program")
+		return warn(found+"; "+c.Doubt, wanted, "check with the CA that the stamp may take it for a public one, or set public-roots to Microsoft's current authroot.stl")
 	case policies.Enterprise:
-		return warn(found+"; "+c.Doubt, wanted, "name the enterprise root as an anchor, so that a stranger's root does not pass for it")
+		return warn(found+"; "+c.Doubt, wanted, "put the enterprise root into the file that enterprise-roots names, so that a stranger's root does not pass for it")
+	case policies.SelfSigned:
+		return warn(found+"; "+c.Doubt, wanted, "request the certificate from a CA")
 	default:
 		return warn(found+"; "+c.Doubt+"; treated as an enterprise CA", wanted, "add the missing CA certificates")
 	}

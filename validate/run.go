@@ -25,7 +25,7 @@ func Run(ctx context.Context, in Input) Outcome {
 	reports := make([]CertificateReport, len(files))
 	each(len(files), func(i int) {
 		s := open(ctx, r, files[i])
-		s.Class = classify(s.Leaf, s.pool(), r.anchors, in.Policy.Distrusted)
+		s.Class = newClassifier(&r.Input, r.anchors).classify(s.Leaf, s.pool())
 		set.Subjects[i] = s
 		reports[i], set.results[i] = judge(ctx, s, w)
 	})

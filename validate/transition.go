@@ -70,6 +70,9 @@ func transition(r *run, s *Subject) TransitionResult {
 	case kin == renamed && other.Decision != policies.Allowed:
 		t.Why += "; the names are the same but the keys differ: a CA renewed with a new key counts as another CA"
 	}
+	if again := reissued(from, s.Class); again != "" && t.From == policies.Enterprise && t.To == policies.Enterprise {
+		t.Why += "; " + again
+	}
 	return t
 }
 
@@ -113,14 +116,14 @@ func classifyInstalled(r *run, chain []*x509.Certificate, s *Subject) Classifica
 	leaf := guessLeaf(chain) // a recorded file may have any order
 	pool := slices.Concat(without(chain, leaf), s.Chain[1:])
 	if !leaf.IsCA {
-		return classify(leaf, pool, r.anchors, r.Policy.Distrusted)
+		return newClassifier(&r.Input, r.anchors).classify(leaf, pool)
 	}
 	// A CA stands for the certificates it issued: it takes the place after the leaf.
 	var c Classification
 	if selfIssued(leaf) {
 		c = rootClass(leaf, r.anchors)
 	} else {
-		c = classify(leaf, pool, r.anchors, r.Policy.Distrusted)
+		c = newClassifier(&r.Input, r.anchors).classify(leaf, pool)
 	}
 	c.Path = append([]*x509.Certificate{leaf}, c.Path...)
 	return c
@@ -130,7 +133,7 @@ func classifyInstalled(r *run, chain []*x509.Certificate, s *Subject) Classifica
 func rootClass(root *x509.Certificate, anchors *anchorIndex) Classification {
 	c := Classification{Class: policies.Enterprise, Path: []*x509.Certificate{root}}
 	_, enterprise := anchors.enterprise[keyOf(root)]
-	if _, public := anchors.public[keyOf(root)]; public && !enterprise {
+	if len(anchors.public[keyOf(root)]) > 0 && !enterprise {
 		c.Class = policies.Public
 	}
 	c.Evidence = evidence("recorded root", c.Path)

@@ -40,6 +40,8 @@ func TestTransitions(t *testing.T) {
 		{"unreachable from 1904", "1904", []Installed{{Error: "timeout"}}, Warning, policies.Unknown, "could not be asked"},
 		{"a file in another order", "1902", []Installed{{Chain: []*x509.Certificate{p.root.cert, p.issuing.cert, installedLeaf(p.issuing)}}}, OK, policies.Enterprise, ""},
 		{"the issuing CA recorded", "1902", []Installed{{Chain: []*x509.Certificate{p.issuing.cert}}}, OK, policies.Enterprise, ""},
+		{"an expired certificate is still read", "1902", []Installed{{Chain: []*x509.Certificate{expiredLeaf(p.issuing), p.issuing.cert}}}, OK, policies.Enterprise, ""},
+		{"a self-signed one that nobody trusts is still read", "1902", []Installed{{Chain: []*x509.Certificate{issue(expiredLeaf(p.issuing), expiredLeaf(p.issuing), keys()[7].Public(), keys()[7])}}}, Fail, policies.SelfSigned, "only the enterprise CA of the deployment"},
 		{"the root recorded", "1902", []Installed{{Chain: []*x509.Certificate{p.root.cert}}}, Warning, policies.Enterprise, "the root key is the same"},
 		{"another root recorded", "1902", []Installed{{Chain: []*x509.Certificate{p.otherRoot.cert}}}, Fail, policies.Enterprise, ""},
 		{"some enterprise CA before 1903", "1902", []Installed{{Class: policies.Enterprise}}, Skipped, policies.Enterprise, "only its class"},
@@ -103,6 +105,13 @@ func TestToPublic(t *testing.T) {
 	in, items := goodSet(t, "1811", policies.AAD)
 	in.Anchors = Anchors{Public: []*x509.Certificate{p.root.cert}}
 	in.Installed = []Installed{{Chain: []*x509.Certificate{installedLeaf(p.otherCA), p.otherCA.cert, p.otherRoot.cert}}}
+	organisationValidated, err := x509.ParseOID("2.23.140.1.2.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, it := range items {
+		it.template.Policies = []x509.OID{organisationValidated}
+	}
 	fill(t, &in, items)
 	out := testRun(t, in)
 	if got := said(out.Report); len(got) != 0 {
@@ -129,4 +138,10 @@ func TestToSelfSigned(t *testing.T) {
 	if got := said(testRun(t, in).Report); got["set: ca-transition"] != Fail {
 		t.Errorf("findings %v, want ca-transition to fail", got)
 	}
+}
+
+func expiredLeaf(a *authority) *x509.Certificate {
+	template := *installedLeaf(a)
+	template.NotBefore, template.NotAfter = asOf.AddDate(-2, 0, 0), asOf.AddDate(-1, 0, 0)
+	return issue(&template, a.cert, keys()[7].Public(), a.key)
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/certstamp/certstamp/internal/live"
@@ -58,14 +60,14 @@ func (a *app) judge(ctx context.Context, j *job, how judging) (*judgement, error
 			return nil, err
 		}
 	}
-	installed, err := a.installed(j, out.observed)
+	installed, err := a.installed(ctx, j, out.observed, opening{password: out.password, identity: identity, none: how.noPassword})
 	if err != nil {
 		return nil, err
 	}
 	in := validate.Input{
 		Stamp: s.Name, Simulated: s.Simulated, Domain: s.Domain(), Version: s.Version, Identity: s.Identity,
 		Optional: s.OptionalEndpoints, Policy: j.policy, AsOf: how.asOf, Files: out.tree.files, Listing: out.tree.listing,
-		NoPassword: how.noPassword, Installed: installed,
+		NoPassword: how.noPassword, Installed: installed, Anchors: j.anchors,
 	}
 	if !how.noPassword {
 		in.Password = out.password.Reveal()
@@ -118,8 +120,48 @@ func targetsOf(j *job) []live.Target {
 	return out
 }
 
+// opening is what a file with the installed certificate may need.
+type opening struct {
+	password, identity secret.Value
+	none               bool // nobody has a password
+}
+
+// filed reads the installed certificate from a file: certificates, or the PFX of the last time.
+func filed(ctx context.Context, name string, b []byte, with opening) (validate.Installed, error) {
+	lower := strings.ToLower(name)
+	sealed := strings.HasSuffix(lower, ".age")
+	if ext := path.Ext(strings.TrimSuffix(lower, ".age")); ext != ".pfx" && ext != ".p12" {
+		chain, err := pfx.ParseCertificates(b)
+		return validate.Installed{Chain: chain}, err
+	}
+	if with.none {
+		return validate.Installed{Error: "the previous PFX was not opened: there is no password"}, nil
+	}
+	if sealed {
+		ids, err := ageIdentities(with.identity)
+		if err != nil {
+			return validate.Installed{}, err
+		}
+		if b, err = unseal(b, ids); err != nil {
+			return validate.Installed{}, err
+		}
+	}
+	bundle, err := pfx.Open(ctx, b, with.password.Reveal(), pfx.DefaultLimits())
+	if err != nil {
+		return validate.Installed{}, err
+	}
+	chain := bundle.X509()
+	if leaf := bundle.LeafCertificate(); leaf != nil {
+		chain, _ = pfx.Walk(leaf, chain)
+	}
+	if len(chain) == 0 {
+		return validate.Installed{}, errors.New("the PFX holds no certificate")
+	}
+	return validate.Installed{Chain: chain}, nil
+}
+
 // installed turns what was observed, asserted or filed into what the transition rule judges by.
-func (a *app) installed(j *job, observed []plan.Observed) ([]validate.Installed, error) {
+func (a *app) installed(ctx context.Context, j *job, observed []plan.Observed, with opening) ([]validate.Installed, error) {
 	switch ca := j.stamp.InstalledCA; ca.Mode {
 	case stamp.ModeSelfSigned, stamp.ModeEnterprise, stamp.ModePublic:
 		return []validate.Installed{{Class: policies.Class(ca.Mode)}}, nil
@@ -132,11 +174,15 @@ func (a *app) installed(j *job, observed []plan.Observed) ([]validate.Installed,
 		if err != nil {
 			return nil, configuration(fmt.Errorf("stamp %s: installed-ca: %w", j.stamp.Name, err), "")
 		}
-		chain, err := pfx.ParseCertificates(b)
+		in, err := filed(ctx, ca.File, b, with)
 		if err != nil {
-			return nil, configuration(fmt.Errorf("stamp %s: installed-ca: %w", j.stamp.Name, err), "the file holds the installed certificate and its chain as PEM, DER or P7B")
+			hint := hintOf(err)
+			if hint == "" {
+				hint = "the file holds the installed certificate and its chain as PEM, DER or P7B, or is the previous PFX with the same password"
+			}
+			return nil, configuration(fmt.Errorf("stamp %s: installed-ca: %w", j.stamp.Name, err), hint)
 		}
-		return []validate.Installed{{Chain: chain}}, nil
+		return []validate.Installed{in}, nil
 	}
 	var out []validate.Installed
 	for _, o := range observed {

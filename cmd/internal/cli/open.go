@@ -13,6 +13,7 @@ import (
 	"github.com/certstamp/certstamp/cmd/internal/ci"
 	"github.com/certstamp/certstamp/internal/stamp"
 	"github.com/certstamp/certstamp/policies"
+	"github.com/certstamp/certstamp/validate"
 )
 
 // maxPolicy bounds a stamp's policy.yaml.
@@ -20,8 +21,9 @@ const maxPolicy = 256 << 10
 
 // job is one stamp with the policy that holds for it.
 type job struct {
-	stamp  *stamp.Stamp
-	policy *policies.Policy
+	stamp   *stamp.Stamp
+	policy  *policies.Policy
+	anchors validate.Anchors // the roots that the stamp names
 }
 
 // path resolves a path of the command line against the working directory.
@@ -124,6 +126,9 @@ func (a *app) load(names []string) ([]*job, error) {
 			if j.policy, err = base.WithOverlay(b, s.Policy); err != nil {
 				return nil, configuration(fmt.Errorf("stamp %s: %w", s.Name, err), "")
 			}
+		}
+		if err := a.roots(repo, j, base.ListSigners()); err != nil {
+			return nil, err
 		}
 		jobs = append(jobs, j)
 	}

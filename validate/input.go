@@ -27,6 +27,8 @@ type Input struct {
 
 	Installed []Installed
 	Anchors   Anchors
+
+	CRL map[string]CRL // by hex SHA-256 of the certificate; nil: nobody asked, and nothing is said of it
 }
 
 // File is one PFX of the set. Blob is what lies in the repository, a .pfx or a .pfx.age; PFX is the bundle itself, empty

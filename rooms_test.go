@@ -37,6 +37,9 @@ var edges = map[string]map[string]string{
 		"pfx":               "the subject of every rule",
 		"validate/authroot": "the operator's list of public roots is one of the inputs",
 	},
+	"validate/crl": {
+		"validate": "it answers the questions of an outcome, and its verdicts are an input of the next run",
+	},
 	"validate/authroot": {
 		"pfx": "PEM, DER and P7B are read in one place",
 	},
@@ -102,7 +105,7 @@ var deaf = map[string][]string{
 }
 
 // clockless rooms take the time as an input.
-var clockless = []string{"rotate/psrp", "rotate/psrp/clixml", "validate", "validate/authroot", "policies", "pfx", "internal/plan", "csr"}
+var clockless = []string{"rotate/psrp", "rotate/psrp/clixml", "validate", "validate/authroot", "validate/crl", "policies", "pfx", "internal/plan", "csr"}
 
 // onlyFrom names packages with a single door.
 var onlyFrom = map[string][]string{

@@ -18,6 +18,7 @@ import (
 	"github.com/certstamp/certstamp/pfx"
 	"github.com/certstamp/certstamp/policies"
 	"github.com/certstamp/certstamp/validate"
+	"github.com/certstamp/certstamp/validate/crl"
 )
 
 // judgement is a stamp's set, judged, with everything a plan needs of it.
@@ -33,12 +34,19 @@ type judging struct {
 	asOf       time.Time
 	noPassword bool
 	offline    bool
+	crl        *crl.Checker    // nil: no CRL is fetched
 	observed   []plan.Observed // what was observed before; nil: look now, unless offline
 }
 
 // judge runs every rule over a stamp's set.
 func (a *app) judge(ctx context.Context, j *job, how judging) (*judgement, error) {
 	s := j.stamp
+	if how.crl != nil {
+		// The addresses are out of certificates that a pull request may bring: where a target is pinned, only its stamp's.
+		if err := a.checkTarget(s); err != nil {
+			return nil, err
+		}
+	}
 	out := &judgement{observed: how.observed}
 	var identity secret.Value
 	var err error
@@ -73,6 +81,13 @@ func (a *app) judge(ctx context.Context, j *job, how judging) (*judgement, error
 		in.Password = out.password.Reveal()
 	}
 	out.outcome = validate.Run(ctx, in)
+	if how.crl != nil {
+		// Only an opened file says where its CRLs are; the rules dial nothing, so they run once more with the answers.
+		questions := out.outcome.CRLQuestions()
+		a.progress("fetching the CRLs of %d certificates of %s", len(questions), s.Name)
+		in.CRL = how.crl.Check(ctx, questions, s.Simulated, how.asOf)
+		out.outcome = validate.Run(ctx, in)
+	}
 	return out, ctx.Err()
 }
 

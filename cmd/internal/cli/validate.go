@@ -11,8 +11,9 @@ import (
 
 func (a *app) validateCommand() *cobra.Command {
 	var (
-		how  judging
-		asOf string
+		how      judging
+		asOf     string
+		checkCRL bool
 	)
 	cmd := &cobra.Command{
 		Use:   "validate",
@@ -22,6 +23,12 @@ func (a *app) validateCommand() *cobra.Command {
 			var err error
 			if how.asOf, err = a.asOf(asOf); err != nil {
 				return err
+			}
+			if checkCRL {
+				if how.offline || how.noPassword {
+					return usagef("leave one of them out", "--check-crl asks the network, --offline and --no-password do not")
+				}
+				how.crl = a.crlChecker()
 			}
 			jobs, err := a.jobs()
 			if err != nil {
@@ -54,6 +61,7 @@ func (a *app) validateCommand() *cobra.Command {
 	cmd.Flags().StringVar(&asOf, "as-of", "", "judge as of this time, RFC 3339 (default: now)")
 	cmd.Flags().BoolVar(&how.noPassword, "no-password", false, "judge only what can be seen without secrets; implies --offline")
 	cmd.Flags().BoolVar(&how.offline, "offline", false, "do not ask the endpoints what they serve")
+	cmd.Flags().BoolVar(&checkCRL, "check-crl", false, "fetch the CRLs of leaves and intermediates from here, through HTTP_PROXY where it is set")
 	return cmd
 }
 

@@ -136,5 +136,10 @@ func (x *anchorIndex) wouldBe(top *x509.Certificate) string {
 			return ": a public anchor has this name but another key"
 		}
 	}
+	if x.list != nil {
+		if e, ok := x.list.Issuer(top); ok {
+			return ": the trust list names it " + quote(e.Name) + ", sha256:" + e.Hex() + ", and its certificate is missing"
+		}
+	}
 	return ""
 }

@@ -3,6 +3,7 @@ package validate
 import (
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"math/big"
 	"slices"
 	"strings"
@@ -114,7 +115,7 @@ func TestClassPitfalls(t *testing.T) {
 }
 
 func entry(c *x509.Certificate, change func(*authroot.Entry)) authroot.Entry {
-	e := authroot.Entry{SHA256: sha256.Sum256(c.Raw), Name: c.Subject.CommonName}
+	e := authroot.Entry{SHA256: sha256.Sum256(c.Raw), Name: c.Subject.CommonName, KeyID: hex.EncodeToString(c.SubjectKeyId)}
 	if change != nil {
 		change(&e)
 	}
@@ -138,7 +139,7 @@ func TestClassifyByTrustList(t *testing.T) {
 	}{
 		{"the file brings the root", nil, with, nil, past, policies.Public, ""},
 		{"the operator has the root", nil, with[:1], with[1:], past, policies.Public, ""},
-		{"nobody has the root", nil, with[:1], nil, past, policies.Unknown, "was not found"},
+		{"nobody has the root", nil, with[:1], nil, past, policies.Unknown, `the trust list names it "Contoso Root"`},
 		{"another root is listed", func(e *authroot.Entry) { e.SHA256 = [32]byte{1} }, with, nil, past, policies.Enterprise, "only the file"},
 		{"disabled by now", func(e *authroot.Entry) { e.Disabled = &past }, with, nil, past, policies.Enterprise, "is disabled since 2026-10-23"},
 		{"disabled by now, and the operator has it", func(e *authroot.Entry) { e.Disabled = &past }, with[:1], with[1:], past, policies.Enterprise, "is disabled since"},

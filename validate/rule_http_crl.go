@@ -7,6 +7,7 @@ import (
 	"strings"
 )
 
+// httpCRL warns of certificates that name no http CRL, as the ReadinessChecker does. One that is named and not good blocks.
 var httpCRL = Rule{
 	ID: "http-crl", Name: "HTTP CRL", Severity: Caution, Reads: ReadsCertificates,
 	About: "The certificate and its intermediates say where an http CRL is and, when it was asked for, that CRL is current and does not name them.",

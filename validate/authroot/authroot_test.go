@@ -109,6 +109,17 @@ func TestTrusts(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+	t.Run("known by its key identifier, which is no proof", func(t *testing.T) {
+		ca := issue(t, "Some CA", nil, nil)
+		l := &List{Entries: []Entry{entryOf(root, nil), entryOf(ca.cert, func(e *Entry) { e.SHA256 = [32]byte{} })}}
+		below := issue(t, "Below", ca, nil).cert
+		if e, ok := l.Issuer(below); !ok || e.Name != "Some CA" || l.Lists(ca.cert) {
+			t.Errorf("%+v, %t", e, ok)
+		}
+		if _, ok := l.Issuer(&x509.Certificate{}); ok {
+			t.Error("a certificate that names no issuer has one")
+		}
+	})
 	t.Run("by its SHA-1 alone", func(t *testing.T) {
 		l := &List{Entries: []Entry{entryOf(root, func(e *Entry) { e.SHA256 = [32]byte{} })}}
 		if l.Lists(root) {

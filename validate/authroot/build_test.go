@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/binary"
+	"encoding/hex"
 	"math/big"
 	"strconv"
 	"strings"
@@ -165,7 +166,10 @@ func (e Entry) encode() []byte {
 					b.AddASN1(tags.SET, func(b *cryptobyte.Builder) { b.AddASN1OctetString(value) })
 				})
 			}
-			property(20, []byte{1, 2, 3}) // the key identifier, which is not read
+			property(29, make([]byte, 16)) // the MD5 of the subject, which is not read
+			if id, err := hex.DecodeString(e.KeyID); err == nil && e.KeyID != "" {
+				property(20, id)
+			}
 			if e.SHA256 != ([32]byte{}) {
 				property(98, e.SHA256[:])
 			}
@@ -223,7 +227,10 @@ func filetimeOf(t time.Time) []byte {
 
 // entryOf names a certificate as Microsoft does.
 func entryOf(c *x509.Certificate, change func(*Entry)) Entry {
-	e := Entry{SHA1: sha1.Sum(c.Raw), SHA256: sha256.Sum256(c.Raw), Name: c.Subject.CommonName, Usages: []string{serverAuth}}
+	e := Entry{
+		SHA1: sha1.Sum(c.Raw), SHA256: sha256.Sum256(c.Raw), Name: c.Subject.CommonName, KeyID: hex.EncodeToString(c.SubjectKeyId),
+		Usages: []string{serverAuth},
+	}
 	if change != nil {
 		change(&e)
 	}

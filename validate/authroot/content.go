@@ -121,7 +121,7 @@ func readEntry(s *cryptobyte.String, bySHA256 bool) (e Entry, ok bool) {
 
 // take reads one property. Those that say nothing about server authentication are not looked into.
 func (e *Entry) take(property int, values cryptobyte.String) bool {
-	if !slices.Contains([]int{9, 11, 98, 104, 122, 126, 127}, property) {
+	if !slices.Contains([]int{9, 11, 20, 98, 104, 122, 126, 127}, property) {
 		return true
 	}
 	var v cryptobyte.String
@@ -134,6 +134,8 @@ func (e *Entry) take(property int, values cryptobyte.String) bool {
 		e.Usages, ok = usagesOf(v)
 	case 11:
 		e.Name, ok = wide(v)
+	case 20:
+		e.KeyID = hex.EncodeToString(v)
 	case 98:
 		if e.SHA256 != ([32]byte{}) && string(e.SHA256[:]) != string(v) {
 			return false // the entry contradicts itself

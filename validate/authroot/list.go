@@ -26,6 +26,7 @@ type Entry struct {
 	SHA1   [20]byte // identifies the certificate; zero in a list that counts by SHA-256
 	SHA256 [32]byte // 98; zero: the entry names no certificate in a way that can be trusted
 	Name   string   // 11, the friendly name; foreign text
+	KeyID  string   // 20, the key identifier of the certificate in hex, which what it issued names too
 	Usages []string // 9: the usages the programme grants; nil: any
 
 	// Disabled is when the programme stopped to trust the root (104), for DisabledUsages (122) or, when that is nil, for
@@ -49,6 +50,16 @@ var ErrRefused = errors.New("the list refuses it")
 
 // Lists reports whether the list names a certificate, whatever it says of it.
 func (l *List) Lists(c *x509.Certificate) bool { return len(l.entries(c)) > 0 }
+
+// Issuer is the entry whose key identifier a certificate names as that of its issuer. A hint for what to look for, no proof.
+func (l *List) Issuer(c *x509.Certificate) (Entry, bool) {
+	id := hex.EncodeToString(c.AuthorityKeyId)
+	i := slices.IndexFunc(l.Entries, func(e Entry) bool { return id != "" && e.KeyID == id })
+	if i < 0 {
+		return Entry{}, false
+	}
+	return l.Entries[i], true
+}
 
 func (l *List) entries(c *x509.Certificate) []Entry {
 	sum := sha256.Sum256(c.Raw)

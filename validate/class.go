@@ -91,7 +91,7 @@ func (k classifier) classify(leaf *x509.Certificate, pool []*x509.Certificate) C
 	if p := shortest(f.private); p != nil {
 		c := Classification{Class: policies.Enterprise, Path: p, Evidence: evidence("root known from the file alone", p)}
 		if f.refused == nil {
-			doubts = append([]string{"only the file vouches for its root"}, doubts...)
+			doubts = append([]string{onlyFile}, doubts...)
 		} else if len(k.anchors.public[keyOf(p[len(p)-1])]) > 0 {
 			c.Evidence = evidence("refused public anchor", p)
 		}
@@ -105,6 +105,9 @@ func (k classifier) classify(leaf *x509.Certificate, pool []*x509.Certificate) C
 		Doubt:    strings.Join(append([]string{"the issuer " + quote(top.Issuer.String()) + " was not found" + k.anchors.wouldBe(top)}, doubts...), "; "),
 	}
 }
+
+// onlyFile is the one doubt that goes away when the stamp serves certificates of the same CA today.
+const onlyFile = "only the file vouches for its root"
 
 // public is the class of a certificate with a path to a public anchor, and what speaks against relying on it.
 func (k classifier) public(path []*x509.Certificate, all [][]*x509.Certificate) Classification {
@@ -271,12 +274,12 @@ type kinship int
 const (
 	strangers  kinship = iota
 	renamed            // same names, other keys: a CA renewed with a new key is another CA
-	sameRoot           // another issuing CA under the same root key
+	sameRoot           // another issuing CA under the same key
 	sameIssuer         // the same issuing key
 )
 
-// related compares two CAs by their keys, never by name alone. The root of one may be an intermediate of the other, where a
-// root was cross-signed: what leads through its key stands under it.
+// related compares two CAs by their keys, never by name alone. The root of one may be an intermediate of the other, and two
+// roots may have signed one CA: what leads through the same key stands under the same CA.
 func related(a, b Classification) kinship {
 	ia, ib := a.issuing(), b.issuing()
 	if ia == nil || ib == nil {
@@ -285,12 +288,12 @@ func related(a, b Classification) kinship {
 	if sameKey(ia, ib) {
 		return sameIssuer
 	}
-	ta, tb := a.anchor(), b.anchor()
-	if slices.ContainsFunc(b.Path[1:], func(c *x509.Certificate) bool { return sameKey(c, ta) }) ||
-		slices.ContainsFunc(a.Path[1:], func(c *x509.Certificate) bool { return sameKey(c, tb) }) {
-		return sameRoot
+	for _, c := range a.Path[1:] {
+		if slices.ContainsFunc(b.Path[1:], func(x *x509.Certificate) bool { return sameKey(c, x) }) {
+			return sameRoot
+		}
 	}
-	if bytes.Equal(ia.RawSubject, ib.RawSubject) || bytes.Equal(ta.RawSubject, tb.RawSubject) {
+	if bytes.Equal(ia.RawSubject, ib.RawSubject) || bytes.Equal(a.anchor().RawSubject, b.anchor().RawSubject) {
 		return renamed
 	}
 	return strangers

@@ -35,7 +35,7 @@ func judgeClass(s *Set, f *Subject) Judgement {
 	if c.Doubt == "" {
 		return pass(found)
 	}
-	if c.Class == policies.Enterprise && servedNow(s, f) {
+	if c.Class == policies.Enterprise && c.Doubt == onlyFile && servedNow(s, f) {
 		return pass(found + "; the stamp serves certificates of this root today")
 	}
 	const wanted = "an enterprise root the operator names, or a root of the Microsoft Trusted Root Program"

@@ -18,8 +18,9 @@ func TestCAClass(t *testing.T) {
 		{"enterprise", Classification{Class: policies.Enterprise, Evidence: "anchor"}, false, OK, "enterprise: anchor"},
 		{"public", Classification{Class: policies.Public, Evidence: "anchor"}, false, OK, "public: anchor"},
 		{"public, not Microsoft's", Classification{Class: policies.Public, Doubt: "not in the list"}, false, Warning, "not in the list"},
-		{"from the file alone", Classification{Class: policies.Enterprise, Doubt: "only the file"}, false, Warning, "only the file"},
-		{"from the file alone, and installed", Classification{Class: policies.Enterprise, Doubt: "only the file"}, true, OK, "serves"},
+		{"from the file alone", Classification{Class: policies.Enterprise, Doubt: onlyFile}, false, Warning, "only the file"},
+		{"from the file alone, and installed", Classification{Class: policies.Enterprise, Doubt: onlyFile}, true, OK, "serves"},
+		{"refused by its public root, and installed", Classification{Class: policies.Enterprise, Doubt: "the public root refuses it: disabled"}, true, Warning, "refuses"},
 		{"unknown", Classification{Class: policies.Unknown, Doubt: "missing"}, false, Warning, "treated as an enterprise CA"},
 	} {
 		t.Run(row.claim, func(t *testing.T) {

@@ -99,6 +99,9 @@ func TestTransitionMatrix(t *testing.T) {
 func TestRenewedCAs(t *testing.T) {
 	p := cas()
 	installed := []*x509.Certificate{installedLeaf(p.issuing), p.issuing.cert, p.root.cert}
+	// One CA under two roots, with an issuing CA below each of its certificates.
+	middle, middleToo := p.sibling, again(p.sibling, p.otherRoot, nil)
+	below := newAuthority("Contoso Third", keys()[20], middle)
 	rootAgain, issuingAgain := again(p.root, nil, nil), again(p.issuing, p.root, nil)
 	for _, row := range []struct {
 		claim string
@@ -106,15 +109,26 @@ func TestRenewedCAs(t *testing.T) {
 		want  Result
 		same  bool
 		why   string
+
+		installed []*x509.Certificate // nil: Contoso Issuing under its root
 	}{
-		{"the root was issued again", []*x509.Certificate{installedLeaf(p.issuing), p.issuing.cert, rootAgain}, OK, true, "was issued again with the same key, which is the same CA"},
-		{"the issuing CA was issued again", []*x509.Certificate{installedLeaf(p.issuing), issuingAgain, p.root.cert}, OK, true, `CN=Contoso Issuing,O=Contoso" was issued again`},
-		{"another issuing CA below the root issued again", []*x509.Certificate{installedLeaf(p.sibling), p.sibling.cert, rootAgain}, Warning, true, "the root key is the same, the issuing CA is another one; "},
-		{"the same names with new keys", []*x509.Certificate{installedLeaf(p.renewd), p.renewd.cert, p.renewedRoot.cert}, Fail, false, "a CA renewed with a new key counts as another CA"},
-		{"strangers", []*x509.Certificate{installedLeaf(p.otherCA), p.otherCA.cert, p.otherRoot.cert}, Fail, false, "only the same enterprise CA"},
+		{"the root was issued again", []*x509.Certificate{installedLeaf(p.issuing), p.issuing.cert, rootAgain}, OK, true, "was issued again with the same key, which is the same CA", nil},
+		{"the issuing CA was issued again", []*x509.Certificate{installedLeaf(p.issuing), issuingAgain, p.root.cert}, OK, true, `CN=Contoso Issuing,O=Contoso" was issued again`, nil},
+		{"another issuing CA below the root issued again", []*x509.Certificate{installedLeaf(p.sibling), p.sibling.cert, rootAgain}, Warning, true, "the root key is the same, the issuing CA is another one; ", nil},
+		{"the same names with new keys", []*x509.Certificate{installedLeaf(p.renewd), p.renewd.cert, p.renewedRoot.cert}, Fail, false, "a CA renewed with a new key counts as another CA", nil},
+		{"strangers", []*x509.Certificate{installedLeaf(p.otherCA), p.otherCA.cert, p.otherRoot.cert}, Fail, false, "only the same enterprise CA", nil},
+		{
+			"a CA in the middle that another root signed too",
+			[]*x509.Certificate{installedLeaf(below), below.cert, middleToo, p.otherRoot.cert},
+			Warning, true, "is cross-signed",
+			[]*x509.Certificate{installedLeaf(middle), middle.cert, p.root.cert},
+		},
 	} {
 		t.Run(row.claim, func(t *testing.T) {
-			in := Input{Policy: policy(t), Version: version(t, "1902"), AsOf: asOf, Installed: []Installed{{Chain: installed}}}
+			if row.installed == nil {
+				row.installed = installed
+			}
+			in := Input{Policy: policy(t), Version: version(t, "1902"), AsOf: asOf, Installed: []Installed{{Chain: row.installed}}}
 			r := &run{Input: in, anchors: indexAnchors(in.Anchors)}
 			got := transition(r, &Subject{
 				run: r, Leaf: row.chain[0], Chain: row.chain, Class: newClassifier(&in, r.anchors).classify(row.chain[0], row.chain[1:]),

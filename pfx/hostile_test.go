@@ -85,8 +85,13 @@ func macOf(oid string, salt, iterations []byte) []byte {
 	return sequenceDER(sequenceDER(sequenceDER(oidDER(oid), nullDER()), octetsDER(make([]byte, 20))), salt, iterations)
 }
 
+// pbmac1 is a MAC of RFC 9579; keyLen 0 leaves the length out.
 func pbmac1(iterations []byte, keyLen int) []byte {
-	kdf := sequenceDER(oidDER(oidPBKDF2), sequenceDER(octetsDER(make([]byte, 8)), iterations, integerDER(keyLen), sequenceDER(oidDER(oidHMACSHA256))))
+	length := integerDER(keyLen)
+	if keyLen == 0 {
+		length = nil
+	}
+	kdf := sequenceDER(oidDER(oidPBKDF2), sequenceDER(octetsDER(make([]byte, 8)), iterations, length, sequenceDER(oidDER(oidHMACSHA256))))
 	algorithm := sequenceDER(oidDER(oidPBMAC1), sequenceDER(kdf, sequenceDER(oidDER(oidHMACSHA256), nullDER())))
 	return sequenceDER(sequenceDER(algorithm, octetsDER(make([]byte, 32))), octetsDER([]byte("unused")), integerDER(1))
 }
@@ -155,6 +160,7 @@ func TestHostile(t *testing.T) {
 		"iterations -2^79":                      {fileOf(empty, macOf(oidSHA1, salt, tlv(2, append([]byte{0x80}, make([]byte, 9)...)))), ErrFormat, ""},
 		"iterations 0 in a hidden key":          {sealed(hidden(key(integerDER(0)))), ErrFormat, "open"},
 		"iterations padded":                     {fileOf(empty, macOf(oidSHA1, salt, []byte{2, 2, 0, 1})), ErrFormat, ""},
+		"PBMAC1 without a key length":           {fileOf(empty, pbmac1(integerDER(1), 0)), ErrFormat, ""},
 		"PBMAC1 with a key of one byte":         {fileOf(empty, pbmac1(integerDER(1), 1)), ErrFormat, ""},
 		"PBMAC1 with a key of a gigabyte":       {fileOf(empty, pbmac1(integerDER(1), 1<<30)), ErrFormat, ""},
 		"salt of 8 MB":                          {fileOf(empty, macOf(oidSHA1, octetsDER(make([]byte, 8<<20)), integerDER(1))), ErrLimit, ""},

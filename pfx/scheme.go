@@ -159,6 +159,9 @@ func (r *reader) pbkdf2(s *scheme, e element, need int) (keyLen int, err error) 
 		}
 		keyLen, rest = int(n), rest[1:]
 	}
+	if keyLen == 0 && need == 0 { // PBMAC1: RFC 9579 section 4 wants it said
+		return 0, malformed("%s: no key length, want 20 to 64", s.what)
+	}
 	prf := oidHMACSHA1
 	if len(rest) > 0 {
 		if prf, _, err = r.algorithm(rest[0], s.what+": PRF"); err != nil {

@@ -2,6 +2,9 @@ module github.com/certstamp/certstamp
 
 go 1.26.0
 
+// What cmd/certstamp/main.go asks for, so that tests read as the tool does.
+godebug x509negativeserial=1
+
 require (
 	filippo.io/age v1.3.2
 	github.com/bodgit/ntlmssp v0.0.0-20240506230425-31973bb52d9b

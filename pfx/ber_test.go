@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -63,20 +60,21 @@ func TestOpenReadsBER(t *testing.T) {
 	}
 }
 
-// TestOddCertificateDoesNotHideTheFile opens a file whose leaf has a negative serial number, which Windows has written and
-// crypto/x509 refuses.
+// TestOddCertificateDoesNotHideTheFile opens a file whose leaf crypto/x509 refuses: its alternative names are a set.
 func TestOddCertificateDoesNotHideTheFile(t *testing.T) {
-	f, dir := theFamily(), t.TempDir()
-	key := writeFile(t, dir, "key.pem", keyPEM(t, f.key))
-	leaf := filepath.Join(dir, "leaf.pem")
-	run(t, "openssl", "req", "-x509", "-new", "-key", key, "-subj", "/CN=negative", "-set_serial", "-5", "-out", leaf)
-	out := filepath.Join(dir, "out.pfx")
-	run(t, "openssl", "pkcs12", "-export", "-inkey", key, "-in", leaf, "-certfile", writeFile(t, dir, "chain.pem", pemOf(f.chain()...)),
-		"-out", out, "-passout", "pass:"+testPassword)
-
-	got := open(t, must(os.ReadFile(out)))
+	f := theFamily()
+	subjectAltName := []byte{0x55, 0x1d, 0x11, 0x04}
+	der := slices.Clone(f.leaf.Raw)
+	at := bytes.Index(der, subjectAltName) + len(subjectAltName) + 1
+	if der[at] != 0x30 {
+		t.Fatalf("the names begin with %#x", der[at])
+	}
+	der[at] = 0x31
+	got := open(t, sealed(
+		must(testPack().keySafe(testWriter(), (*writer).tripleDES)),
+		hidden(certificateBag(&x509.Certificate{Raw: der}), certificateBag(f.issuing), certificateBag(f.root))))
 	odd := got.Certificates[0]
-	if odd.Err == nil || odd.X509 != nil || len(odd.Raw) == 0 {
+	if odd.Err == nil || odd.X509 != nil || !bytes.Equal(odd.Raw, der) || odd.NegativeSerial {
 		t.Errorf("the odd one: %v", odd.Err)
 	}
 	if got.Leaf != 0 || got.LeafCertificate() != nil {
@@ -84,21 +82,5 @@ func TestOddCertificateDoesNotHideTheFile(t *testing.T) {
 	}
 	if !slices.EqualFunc(got.X509(), f.chain(), (*x509.Certificate).Equal) {
 		t.Errorf("the others: %v", names(got.X509()))
-	}
-}
-
-func TestKeyOfAnotherKindIsNamed(t *testing.T) {
-	dir := t.TempDir()
-	key, leaf, out := filepath.Join(dir, "key.pem"), filepath.Join(dir, "leaf.pem"), filepath.Join(dir, "out.pfx")
-	run(t, "openssl", "genpkey", "-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048", "-out", key)
-	run(t, "openssl", "req", "-x509", "-new", "-key", key, "-subj", "/CN=pss", "-out", leaf)
-	run(t, "openssl", "pkcs12", "-export", "-inkey", key, "-in", leaf, "-out", out, "-passout", "pass:"+testPassword)
-	got := open(t, must(os.ReadFile(out)))
-	var unsupported *UnsupportedError
-	if k := got.Keys[0]; k.Signer != nil || k.Algorithm != oidRSAPSS || !errors.As(k.Err, &unsupported) || unsupported.OID != oidRSAPSS {
-		t.Errorf("%q, %v", k.Algorithm, k.Err)
-	}
-	if got.Leaf != -1 {
-		t.Errorf("leaf %d", got.Leaf)
 	}
 }

@@ -8,12 +8,13 @@ import (
 
 // Certificate is one certificate of a file.
 type Certificate struct {
-	Raw          []byte            // DER, always
-	X509         *x509.Certificate // nil when Err is set
-	Err          error             // why crypto/x509 refuses it, such as a negative serial number
-	Safe         int               // index of the safe that holds it
-	FriendlyName string
-	LocalKeyID   []byte
+	Raw            []byte            // DER, always
+	X509           *x509.Certificate // nil when Err is set
+	Err            error             // why crypto/x509 refuses it
+	Safe           int               // index of the safe that holds it
+	NegativeSerial bool              // against RFC 5280 section 4.1.2.2; Windows has issued such and reads them
+	FriendlyName   string
+	LocalKeyID     []byte
 }
 
 // Key is one private key of a file.

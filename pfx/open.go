@@ -141,6 +141,7 @@ func (r *reader) certificate(b bag) (c Certificate, err error) {
 	}
 	c.Raw = slices.Clone(c.Raw)
 	c.X509, c.Err = parseCertificate(c.Raw)
+	c.NegativeSerial = negativeSerial(c.Raw)
 	return c, nil
 }
 
@@ -157,14 +158,35 @@ func parseCertificate(der []byte) (*x509.Certificate, error) {
 }
 
 // public is the certificate's key, also when crypto/x509 refuses the rest of it: the leaf of a file is its leaf even with a
-// negative serial number. It returns nil when there is none.
+// malformed extension. It returns nil when there is none.
 func (c Certificate) public() crypto.PublicKey {
 	if c.X509 != nil {
 		return c.X509.PublicKey
 	}
-	const what, subjectPublicKeyInfo = "certificate", 5 // after serial number, algorithm, issuer, validity and subject
+	const subjectPublicKeyInfo = 5 // after serial number, algorithm, issuer, validity and subject
+	fields := toBeSigned(c.Raw)
+	if len(fields) <= subjectPublicKeyInfo || len(fields[subjectPublicKeyInfo].body) > maxKeyDER {
+		return nil
+	}
+	public, err := x509.ParsePKIXPublicKey(sequenceDER(fields[subjectPublicKeyInfo].body))
+	if err != nil {
+		return nil
+	}
+	return public
+}
+
+// negativeSerial looks into the bytes, because crypto/x509 reads such a certificate only in a program that asks for it with
+// the GODEBUG setting x509negativeserial=1, as certstamp does.
+func negativeSerial(der []byte) bool {
+	fields := toBeSigned(der)
+	return len(fields) > 0 && fields[0].is(universal, tagInteger, false) && len(fields[0].body) > 0 && fields[0].body[0] >= 0x80
+}
+
+// toBeSigned returns the fields of a certificate from its serial number on, or nil when it has another shape.
+func toBeSigned(der []byte) []element {
+	const what = "certificate"
 	w := walker{depth: 4}
-	outer, err := w.only(c.Raw, 1, what)
+	outer, err := w.only(der, 1, what)
 	if err != nil {
 		return nil
 	}
@@ -176,17 +198,10 @@ func (c Certificate) public() crypto.PublicKey {
 	if err != nil {
 		return nil
 	}
-	if fields[0].is(tagged, 0, true) {
+	if fields[0].is(tagged, 0, true) { // the version
 		fields = fields[1:]
 	}
-	if len(fields) <= subjectPublicKeyInfo || len(fields[subjectPublicKeyInfo].body) > maxKeyDER {
-		return nil
-	}
-	public, err := x509.ParsePKIXPublicKey(sequenceDER(fields[subjectPublicKeyInfo].body))
-	if err != nil {
-		return nil
-	}
-	return public
+	return fields
 }
 
 func (k *Key) parse(der []byte) {

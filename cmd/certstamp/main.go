@@ -1,3 +1,6 @@
+// Windows has issued certificates with negative serial numbers and reads them. They are reported, which needs them read.
+//go:debug x509negativeserial=1
+
 // Command certstamp takes the external certificates of Azure Stack Hub stamps from request to rotation.
 //
 // This file is the doorway: it hands streams, environment and clock to the command line and exits with what that

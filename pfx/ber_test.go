@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -82,5 +84,20 @@ func TestOddCertificateDoesNotHideTheFile(t *testing.T) {
 	}
 	if !slices.EqualFunc(got.X509(), f.chain(), (*x509.Certificate).Equal) {
 		t.Errorf("the others: %v", names(got.X509()))
+	}
+}
+
+// TestNegativeSerialIsAFact holds that a program without the setting of certstamp's learns of it too.
+func TestNegativeSerialIsAFact(t *testing.T) {
+	b := must(os.ReadFile(filepath.Join(madeFiles, "openssl-negative-serial.pfx")))
+	for setting, read := range map[string]bool{"x509negativeserial=1": true, "x509negativeserial=0": false} {
+		t.Setenv("GODEBUG", setting)
+		got := open(t, b)
+		if c := got.Certificates[0]; !c.NegativeSerial || got.Certificates[1].NegativeSerial || (c.X509 != nil) != read || (c.Err == nil) != read {
+			t.Errorf("%s: %+v", setting, c.Err)
+		}
+		if got.Leaf != 0 {
+			t.Errorf("%s: leaf %d", setting, got.Leaf)
+		}
 	}
 }

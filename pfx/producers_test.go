@@ -2,85 +2,13 @@ package pfx
 
 import (
 	"context"
-	"crypto"
 	"crypto/x509"
-	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	pkcs12 "software.sslmate.com/src/go-pkcs12"
 )
-
-// TestOpenReadsOpenSSL packs the family in every way openssl can, and holds ours to what went in. Where go-pkcs12 reads a file,
-// it must agree.
-func TestOpenReadsOpenSSL(t *testing.T) {
-	f := theFamily()
-	const aes, des, rc2 = "AES-256-CBC", "PBE-SHA1-3DES", "PBE-SHA1-RC2-40"
-	for _, row := range []struct {
-		name, verdict, integrity, macName string
-		oracle                            bool
-		args                              []string
-	}{
-		{"default", AES256SHA256, "mac", "SHA256", true, nil},
-		{"legacy", EncryptionRC2, "mac", "SHA1", true, []string{"-legacy"}},
-		{"3des", TripleDESSHA1, "mac", "SHA1", true, []string{"-certpbe", des, "-keypbe", des, "-macalg", "sha1", "-iter", "2000"}},
-		{"3des under a sha256 mac", EncryptionMixed, "mac", "SHA256", true, []string{"-certpbe", des, "-keypbe", des}},
-		{"one iteration", AES256SHA256, "mac", "SHA256", true, []string{"-noiter", "-nomaciter"}},
-		{"aes128", EncryptionMixed, "mac", "SHA256", true, []string{"-certpbe", "AES-128-CBC", "-keypbe", "AES-128-CBC"}},
-		{"aes192", EncryptionMixed, "mac", "SHA256", true, []string{"-certpbe", "AES-192-CBC", "-keypbe", "AES-192-CBC"}},
-		{"only the certificates are 3des", EncryptionMixed, "mac", "SHA1", true, []string{"-certpbe", des, "-keypbe", aes, "-macalg", "sha1"}},
-		{"rc2-128", EncryptionMixed, "mac", "SHA1", true, []string{"-legacy", "-certpbe", "PBE-SHA1-RC2-128", "-keypbe", "PBE-SHA1-RC2-128", "-macalg", "sha1"}},
-		{"2-key 3des", EncryptionMixed, "mac", "SHA1", false, []string{"-certpbe", "PBE-SHA1-2DES", "-keypbe", "PBE-SHA1-2DES", "-macalg", "sha1"}},
-		{"pbes2 3des", EncryptionMixed, "mac", "SHA256", false, []string{"-certpbe", "DES-EDE3-CBC", "-keypbe", "DES-EDE3-CBC"}},
-		{"mac sha224", EncryptionMixed, "mac", "SHA224", false, []string{"-macalg", "sha224"}},
-		{"mac sha384", EncryptionMixed, "mac", "SHA384", false, []string{"-macalg", "sha384"}},
-		{"mac sha512", EncryptionMixed, "mac", "SHA512", true, []string{"-macalg", "sha512"}},
-		{"clear certificates", EncryptionPartClear, "mac", "SHA256", true, []string{"-certpbe", "NONE"}},
-		{"clear key", EncryptionPartClear, "mac", "SHA256", true, []string{"-keypbe", "NONE"}},
-		{"all clear", EncryptionNone, "mac", "SHA256", true, []string{"-certpbe", "NONE", "-keypbe", "NONE"}},
-		{"no mac", EncryptionMixed, "none", "", false, []string{"-nomac", "-certpbe", aes}},
-		{"rc2 without a mac", EncryptionMixed, "none", "", false, []string{"-legacy", "-nomac", "-certpbe", rc2}},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			b := opensslPFX(t, f.chain(), append(row.args, "-LMK", "-CSP", "Some Provider", "-name", "pörtal")...)
-			seen, err := Read(b, DefaultLimits())
-			if err != nil {
-				t.Fatalf("Read: %v", err)
-			}
-			got := open(t, b)
-			for _, facts := range []*Facts{seen, &got.Facts} {
-				if facts.Encryption != row.verdict || facts.Integrity != row.integrity || facts.MAC.Name != row.macName {
-					t.Errorf("got %s, %s, MAC %q (%s)", facts.Encryption, facts.Integrity, facts.MAC.Name, facts.EncryptionDetail)
-				}
-				if len(facts.Keys) != 1 || !facts.Keys[0].LocalMachine || facts.Keys[0].CSP != "Some Provider" ||
-					facts.Keys[0].FriendlyName != "pörtal" || len(facts.Keys[0].LocalKeyID) != 20 {
-					t.Errorf("keys %+v", facts.Keys)
-				}
-				if k := facts.Keys[0]; k.Shrouded && k.SizeHint() != "RSA-2048" {
-					t.Errorf("%d bytes of key hint at %q", k.CipherLen, k.SizeHint())
-				}
-			}
-			if !f.key.Equal(got.Keys[0].Signer) || got.Keys[0].Algorithm != "RSA-2048" {
-				t.Errorf("key %v", got.Keys[0].Err)
-			}
-			if want := []*x509.Certificate{f.leaf, f.issuing, f.root}; !slices.EqualFunc(got.X509(), want, (*x509.Certificate).Equal) {
-				t.Errorf("%d certificates, not the three packed", len(got.Certificates))
-			}
-			if row.oracle {
-				sameAsOracle(t, b, testPassword, got)
-			} else if _, _, _, err := pkcs12.DecodeChain(b, testPassword); err == nil {
-				t.Error("go-pkcs12 reads this now: let it be the oracle")
-			}
-
-			if _, err := Open(context.Background(), b, "wrong", DefaultLimits()); row.verdict != EncryptionNone && !errors.Is(err, ErrPassword) {
-				t.Errorf("wrong password: %v", err)
-			}
-		})
-	}
-}
 
 // sameAsOracle fails unless go-pkcs12 reads b with the same key and certificates.
 func sameAsOracle(t testing.TB, b []byte, password string, got *Bundle) {
@@ -89,12 +17,7 @@ func sameAsOracle(t testing.TB, b []byte, password string, got *Bundle) {
 	if err != nil {
 		t.Fatalf("go-pkcs12: %v", err)
 	}
-	if len(got.Keys) != 1 || got.Keys[0].Signer == nil || !key.(interface{ Equal(crypto.PrivateKey) bool }).Equal(got.Keys[0].Signer) {
-		t.Error("another key than go-pkcs12's")
-	}
-	if want := append([]*x509.Certificate{first}, rest...); !slices.EqualFunc(got.X509(), want, (*x509.Certificate).Equal) {
-		t.Errorf("%d certificates, not go-pkcs12's %d", len(got.Certificates), len(want))
-	}
+	agree(t, got, key, append([]*x509.Certificate{first}, rest...))
 }
 
 func TestOpenKeepsFileOrderAndFindsTheLeaf(t *testing.T) {
@@ -173,48 +96,6 @@ func TestOpenReadsOtherWriters(t *testing.T) {
 		}
 		if got := open(t, append(b, 0, 1)); got.Facts.Trailing != 2 || got.Facts.TrailingZeros {
 			t.Errorf("%+v", got.Facts)
-		}
-	})
-}
-
-func TestOpenReadsKeytool(t *testing.T) {
-	f, dir := theFamily(), t.TempDir()
-	b, err := testPack().Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := writeFile(t, dir, "in.pfx", b)
-	for _, row := range []struct {
-		name, verdict string
-		args          []string
-	}{
-		{"modern", AES256SHA256, nil},
-		{"legacy", EncryptionRC2, []string{"-J-Dkeystore.pkcs12.legacy"}},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			out := filepath.Join(dir, row.name+".p12")
-			run(t, "keytool", append(row.args, "-importkeystore", "-noprompt", "-srckeystore", in, "-srcstoretype", "PKCS12",
-				"-srcstorepass", testPassword, "-destkeystore", out, "-deststoretype", "PKCS12", "-deststorepass", testPassword)...)
-			b := must(os.ReadFile(out))
-			got := open(t, b)
-			if got.Facts.Encryption != row.verdict || !got.LeafCertificate().Equal(f.leaf) {
-				t.Errorf("%s: %s", got.Facts.Encryption, got.Facts.EncryptionDetail)
-			}
-			sameAsOracle(t, b, testPassword, got)
-		})
-	}
-	t.Run("two keys", func(t *testing.T) {
-		out := filepath.Join(dir, "two.p12")
-		for _, alias := range []string{"one", "two"} {
-			run(t, "keytool", "-genkeypair", "-keyalg", "EC", "-groupname", "secp256r1", "-alias", alias, "-dname", "CN="+alias,
-				"-keystore", out, "-storetype", "PKCS12", "-storepass", testPassword)
-		}
-		got := open(t, must(os.ReadFile(out)))
-		if len(got.Keys) != 2 || got.Keys[1].Algorithm != "ECDSA-P-256" || got.LeafCertificate() == nil {
-			t.Errorf("%d keys", len(got.Keys))
-		}
-		if seen := got.Facts.Keys[1].SizeHint(); seen != "P-256" {
-			t.Errorf("%d bytes hint at %q", got.Facts.Keys[1].CipherLen, seen)
 		}
 	})
 }

@@ -288,6 +288,15 @@ func (b *Bundle) findLeaf() {
 	}
 }
 
+// leafKey is the index of the key that the leaf belongs to, or -1.
+func (b *Bundle) leafKey() int {
+	if b.Leaf < 0 {
+		return -1
+	}
+	public := b.Certificates[b.Leaf].public()
+	return slices.IndexFunc(b.Keys, func(k Key) bool { return k.Signer != nil && samePublic(k.Signer.Public(), public) })
+}
+
 func samePublic(a, b crypto.PublicKey) bool {
 	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && k.Equal(b)

@@ -13,15 +13,19 @@ import (
 // kept where to leaves them empty. The changes are sentences for a person, one per difference between file and pack; none
 // means that the file needs no repair. Names, key size, dates and signatures need a new request, not a repair.
 //
-// The file must have been opened and have a leaf.
+// The file must have been opened and have a leaf. Where extra does not complete the chain, the pack's ends early: [SelfSigned]
+// tells of its last certificate.
 func Repair(b *Bundle, extra []*x509.Certificate, to Pack) (p Pack, changes []string, err error) {
-	leaf := b.LeafCertificate()
-	if leaf == nil {
+	leaf, i := b.LeafCertificate(), b.leafKey()
+	switch {
+	case len(b.Keys) == 0:
+		return Pack{}, nil, errors.New("repair: the file holds no private key")
+	case b.Keys[0].Err != nil && b.Leaf < 0:
+		return Pack{}, nil, fmt.Errorf("repair: %w", b.Keys[0].Err)
+	case b.Leaf < 0 || i < 0:
 		return Pack{}, nil, errors.New("repair: no certificate in the file belongs to its key")
-	}
-	i := slices.IndexFunc(b.Keys, func(k Key) bool { return k.Signer != nil && samePublic(k.Signer.Public(), leaf.PublicKey) })
-	if i < 0 {
-		return Pack{}, nil, errors.New("repair: the key of the leaf cannot be used")
+	case leaf == nil:
+		return Pack{}, nil, fmt.Errorf("repair: the certificate of the key cannot be read: %w", b.Certificates[b.Leaf].Err)
 	}
 	key := b.Keys[i]
 	p = to

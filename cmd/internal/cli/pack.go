@@ -37,6 +37,7 @@ type packing struct {
 	backup                   bool
 	csp, encryption          string
 	repair, out, password    string
+	friendlyName             string
 	passwordValue            secret.Value
 	to                       []age.Recipient
 	identities               []age.Identity
@@ -53,7 +54,8 @@ func (a *app) packCommand() *cobra.Command {
 		Short: "join issued certificates and keys into the PFX tree",
 		Long: "Takes whatever the CA sent (PEM, DER or P7B, in any order, under any name), finds the key of each certificate by its public key,\n" +
 			"completes and orders the chain, and writes CERTIFICATES/<AAD|ADFS>/<Folder>/<Folder>.pfx with a public twin .crt.\n" +
-			"With --repair it mends one PFX that has chain, order or encryption wrong.",
+			"With --repair FILE --out FILE it mends one PFX that has chain, order, encryption or attributes wrong, completes the chain from --issued,\n" +
+			"and shows each fact before and after.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.pack(cmd.Context(), p) },
 	}
@@ -69,6 +71,7 @@ func (a *app) packCommand() *cobra.Command {
 	f.StringVar(&p.encryption, "encryption", pfx.TripleDESSHA1, strings.Join(encryptions, " or "))
 	f.StringVar(&p.repair, "repair", "", "a PFX to mend; takes --out and the password of the stamp or --password")
 	f.StringVar(&p.out, "out", "", "file to write with --repair")
+	f.StringVar(&p.friendlyName, "friendly-name", "", "with --repair, the name that Windows shows (default: the one the file has)")
 	f.StringVar(&p.password, "password", "", "reference of the password of the file to repair, when no stamp gives it: env:PFX_…")
 	return cmd
 }
@@ -80,8 +83,8 @@ func (a *app) pack(ctx context.Context, p packing) error {
 	if p.repair != "" {
 		return a.repair(ctx, p)
 	}
-	if p.out != "" || p.password != "" {
-		return usagef("", "--out and --password belong to --repair")
+	if p.out != "" || p.password != "" || p.friendlyName != "" {
+		return usagef("", "--out, --password and --friendly-name belong to --repair")
 	}
 	jobs, err := a.jobs()
 	if err != nil {
@@ -401,7 +404,7 @@ func (p packing) writeBundle(ctx context.Context, tree *os.Root, b bundle, key c
 	return append([]string{name}, wrote...), nil
 }
 
-// same reports whether the file that is there holds the same leaf and chain under the same password and encryption. A
+// same reports whether the file that is there holds the same leaf and chain as we would write them. A
 // sealed file cannot be looked into here; its twin was equal, and that is what can be known.
 func (p packing) same(ctx context.Context, tree *os.Root, name string, b bundle) bool {
 	old, err := readBounded(tree.FS(), name, maxFile)
@@ -415,8 +418,11 @@ func (p packing) same(ctx context.Context, tree *os.Root, name string, b bundle)
 	if err != nil || have.Facts.Encryption != p.encryption {
 		return false
 	}
+	if have.Facts.BER || have.Facts.Trailing > 0 || have.LeafCertificate() == nil || len(have.Keys) != 1 {
+		return false
+	}
 	want := append([]*x509.Certificate{b.leaf}, b.chain...)
-	return have.LeafCertificate() != nil && len(have.Keys) == 1 && have.Keys[0].Facts.CSP == p.csp &&
+	return have.Keys[0].Facts.CSP == p.csp && have.Keys[0].Facts.LocalMachine &&
 		slices.EqualFunc(have.X509(), want, func(x, y *x509.Certificate) bool { return x.Equal(y) })
 }
 

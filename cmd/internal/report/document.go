@@ -55,6 +55,7 @@ type Stamp struct {
 	Health     []Health           `json:"health,omitempty"`
 	Errors     []string           `json:"errors,omitempty"` // the stamp's own error records, whole
 	Facts      []Fact             `json:"facts,omitempty"`
+	Compared   []Comparison       `json:"compared,omitempty"` // what was, and what a command made of it
 	Next       string             `json:"next,omitempty"`
 }
 
@@ -96,6 +97,13 @@ type Health struct {
 type Fact struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
+}
+
+// Comparison is one fact of a file before and after a command.
+type Comparison struct {
+	Fact   string `json:"fact"`
+	Before string `json:"before"`
+	After  string `json:"after"`
 }
 
 // Record is one record of a cmdlet's streams.

@@ -43,6 +43,7 @@ func full(text string) *Document {
 			Outcome: "failed", Message: text, Steps: []Step{{Name: text, State: text, Detail: text, Started: "2026-11-20T00:00:00Z", Seconds: 5}},
 			Endpoints: []Endpoint{{Endpoint: text, Host: text, Verdict: "foreign", Before: "2026-12-01T00:00:00Z", After: "2027-11-01T00:00:00Z", Detail: text}},
 			Health:    []Health{{Test: text, Before: text, After: text}, {Test: text, After: text}},
+			Compared:  []Comparison{{Fact: text, Before: text, After: text}, {Fact: text, Before: text, After: text + text}},
 			Errors:    []string{text, text + "\n" + text}, Facts: []Fact{{Name: text, Value: text}}, Next: text,
 		}, {Stamp: "other", Target: &Target{SHA256: "00", Text: text}}},
 		Records: []Record{{Stream: "output", Value: text}}, Files: []string{text}, Next: text,

@@ -71,12 +71,13 @@ func (t texter) stamp(d *Document, s *Stamp) {
 		t.plan(s.Plan, s.PlanSHA256)
 	case s.PlanSHA256 != "":
 		t.line("%s%s: plan sha256 %s", s.Stamp, mark, s.PlanSHA256)
-	case len(s.Facts) > 0 || len(s.Endpoints) > 0:
+	case len(s.Facts) > 0 || len(s.Endpoints) > 0 || len(s.Compared) > 0:
 		t.line("%s%s", s.Stamp, mark)
 	}
 	for _, f := range s.Facts {
 		t.line("%-22s %s", f.Name+":", f.Value)
 	}
+	t.compared(s.Compared)
 	for _, st := range s.Steps {
 		took := ""
 		if st.Seconds > 0 {
@@ -114,6 +115,18 @@ func (t texter) stamp(d *Document, s *Stamp) {
 	}
 	if s.Next != "" {
 		t.line("next: %s", s.Next)
+	}
+}
+
+// compared prints a table: chains are long, hence two lines for a fact that changed, and one for a fact that did not.
+func (t texter) compared(list []Comparison) {
+	for _, c := range list {
+		if c.Before == c.After {
+			t.line("  %-16s %s", c.Fact, c.Before)
+			continue
+		}
+		t.line("  %-16s before: %s", c.Fact, c.Before)
+		t.line("  %-16s after:  %s", "", c.After)
 	}
 }
 

@@ -50,8 +50,8 @@ func EncryptKey(key crypto.Signer, password string, iterations int, random io.Re
 
 // DecryptKey reads an "ENCRYPTED PRIVATE KEY" PEM block of ours or openssl's; text around it is skipped. The errors are
 // those of [Open].
-func DecryptKey(text []byte, password string, l Limits) (crypto.Signer, error) {
-	r := newReader(context.Background(), l)
+func DecryptKey(ctx context.Context, text []byte, password string, l Limits) (crypto.Signer, error) {
+	r := newReader(ctx, l)
 	if len(text) > r.budget.limits.Size {
 		return nil, overLimit("bytes", int64(len(text)), r.budget.limits.Size)
 	}

@@ -26,7 +26,7 @@ func TestKeyFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := DecryptKey(append([]byte("a note\n"), text...), testPassword, DefaultLimits())
+		got, err := DecryptKey(t.Context(), append([]byte("a note\n"), text...), testPassword, DefaultLimits())
 		if err != nil || !samePublic(key.Public(), got.Public()) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -59,10 +59,10 @@ func TestDecryptKeyReadsOpenSSL(t *testing.T) {
 		out := filepath.Join(dir, "out.pem")
 		run(t, "openssl", append([]string{"pkcs8", "-topk8", "-in", in, "-out", out, "-passout", "pass:" + testPassword}, args...)...)
 		text := must(os.ReadFile(out))
-		if got, err := DecryptKey(text, testPassword, DefaultLimits()); err != nil || !f.key.Equal(got) {
+		if got, err := DecryptKey(t.Context(), text, testPassword, DefaultLimits()); err != nil || !f.key.Equal(got) {
 			t.Errorf("%q: %v", args, err)
 		}
-		if _, err := DecryptKey(text, "wrong", DefaultLimits()); !errors.Is(err, ErrPassword) {
+		if _, err := DecryptKey(t.Context(), text, "wrong", DefaultLimits()); !errors.Is(err, ErrPassword) {
 			t.Errorf("%q with a wrong password: %v", args, err)
 		}
 	}
@@ -86,7 +86,7 @@ func TestKeyFileRefuses(t *testing.T) {
 		"nonsense":       {block(nonsenseKey()), ErrPassword},
 		"too large":      {make([]byte, 2<<20), ErrLimit},
 	} {
-		if _, err := DecryptKey(row.text, testPassword, DefaultLimits()); !errors.Is(err, row.want) {
+		if _, err := DecryptKey(t.Context(), row.text, testPassword, DefaultLimits()); !errors.Is(err, row.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -328,7 +328,7 @@ func (p packing) openKeys(ctx context.Context, requests *os.Root, bundles []bund
 		opened[b.entry.Key] = i
 		wg.Go(func() {
 			if failed[i] = ctx.Err(); failed[i] == nil {
-				keys[i], failed[i] = p.openKey(requests, b.entry.Key)
+				keys[i], failed[i] = p.openKey(ctx, requests, b.entry.Key)
 			}
 		})
 	}
@@ -339,7 +339,7 @@ func (p packing) openKeys(ctx context.Context, requests *os.Root, bundles []bund
 	return keys, errors.Join(failed...)
 }
 
-func (p packing) openKey(requests *os.Root, name string) (crypto.Signer, error) {
+func (p packing) openKey(ctx context.Context, requests *os.Root, name string) (crypto.Signer, error) {
 	if !fs.ValidPath(name) {
 		return nil, fmt.Errorf("the manifest names %q as a key", name)
 	}
@@ -356,7 +356,7 @@ func (p packing) openKey(requests *os.Root, name string) (crypto.Signer, error) 
 	case p.keySecret.IsZero():
 		err = errors.New("encrypted with a password, and no --key-password is given")
 	default:
-		key, err = pfx.DecryptKey(b, p.keySecret.Reveal(), pfx.Limits{})
+		key, err = pfx.DecryptKey(ctx, b, p.keySecret.Reveal(), pfx.Limits{})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("key %q: %w", name, err)

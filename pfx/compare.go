@@ -34,6 +34,7 @@ func Compare(before, after *Bundle) []Comparison {
 		{"leaf-position", leafPosition},
 		{"chain", chainOf},
 		{"strangers", strangersOf},
+		{"other-bags", func(b *Bundle) string { return cmp.Or(strings.Join(b.Facts.OtherBags, ", "), none) }},
 		{"unreadable", func(b *Bundle) string { return numbers(b, func(c Certificate) bool { return c.X509 == nil }) }},
 		{"negative-serial", func(b *Bundle) string { return numbers(b, func(c Certificate) bool { return c.NegativeSerial }) }},
 		{"local-machine", ofKey(func(k KeyFacts) string {

@@ -35,7 +35,7 @@ func good(but map[string]string) map[string]string {
 	out := map[string]string{
 		"encryption": TripleDESSHA1, "ciphers": "certificates 3DES, key 3DES", "mac": "SHA1", "iterations": "certificates 2000, key 2000, mac 2000",
 		"encoding": "DER", "trailing": "none", "keys": "RSA-2048", "certificates": "4", "leaf-position": "1 of 4", "chain": wholeChain,
-		"strangers": "none", "unreadable": "none", "negative-serial": "none", "local-machine": "yes", "csp": "none", "friendly-name": "none",
+		"strangers": "none", "other-bags": "none", "unreadable": "none", "negative-serial": "none", "local-machine": "yes", "csp": "none", "friendly-name": "none",
 	}
 	maps.Copy(out, but)
 	return out
@@ -105,7 +105,7 @@ func TestCompareTellsWhatItCannot(t *testing.T) {
 			odd = append(odd, c.Fact)
 		}
 	}
-	if want := []string{"trailing", "keys", "leaf-position", "chain", "unreadable", "negative-serial", "local-machine", "csp", "friendly-name"}; !slices.Equal(odd, want) {
+	if want := []string{"trailing", "keys", "leaf-position", "chain", "other-bags", "unreadable", "negative-serial", "local-machine", "csp", "friendly-name"}; !slices.Equal(odd, want) {
 		t.Errorf("none: %q, want %q", odd, want)
 	}
 }

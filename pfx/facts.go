@@ -87,6 +87,7 @@ type Facts struct {
 	Safes             []SafeFacts
 	Keys              []KeyFacts
 	ClearCertificates int
+	OtherBags         []string // types of bags that hold neither key nor certificate: the OID, and its name when known
 	Encryption        string
 	EncryptionDetail  string // every place with its algorithm
 }

@@ -35,6 +35,7 @@ type known struct {
 	Encryption  string      `json:"encryption,omitempty"`
 	Detail      string      `json:"encryptionDetail,omitempty"`
 	Safes       []string    `json:"safes,omitempty"`
+	OtherBags   []string    `json:"otherBags,omitempty"`
 	Keys        []knownKey  `json:"keys,omitempty"`
 	Certs       []knownCert `json:"certificates,omitempty"`
 	Leaf        *int        `json:"leaf,omitempty"`
@@ -92,6 +93,7 @@ func know(b []byte, bundle *Bundle, err error) known {
 		}
 		k.Safes = append(k.Safes, fmt.Sprintf("%s, %d bags", text, s.Bags))
 	}
+	k.OtherBags = facts.OtherBags
 	for i, f := range facts.Keys {
 		key := knownKey{
 			Safe: f.Safe, SizeHint: f.SizeHint(), LocalMachine: f.LocalMachine, CSP: f.CSP, FriendlyName: f.FriendlyName,

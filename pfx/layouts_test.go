@@ -54,6 +54,30 @@ func TestManySafes(t *testing.T) {
 	}
 }
 
+// TestOtherBagsAreNamed puts beside key and certificate what a PKCS#12 file may also hold.
+func TestOtherBagsAreNamed(t *testing.T) {
+	f := theFamily()
+	b := sealed(
+		must(testPack().keySafe(testWriter(), (*writer).tripleDES)),
+		hidden(certificateBag(f.leaf), bagOf(oidCRLBag, sequenceDER()), certificateBag(f.issuing), certificateBag(f.root)),
+		dataSafe(bagOf(oidSecretBag, sequenceDER()), bagOf("1.2.3.4", nullDER())))
+	got := open(t, b)
+	if want := []string{oidCRLBag + " (revocation list)", oidSecretBag + " (secret)", "1.2.3.4"}; !slices.Equal(got.Facts.OtherBags, want) {
+		t.Errorf("%q, want %q", got.Facts.OtherBags, want)
+	}
+	seen, err := Read(b, DefaultLimits())
+	if err != nil || len(seen.OtherBags) != 2 {
+		t.Errorf("without the password %q, %v", seen.OtherBags, err)
+	}
+	p, changes, err := Repair(got, nil, Pack{Password: testPassword})
+	if want := []string{"drop 3 bags that hold neither key nor certificate"}; err != nil || !slices.Equal(changes, want) {
+		t.Errorf("changes %q, want %q, %v", changes, want, err)
+	}
+	if again := open(t, must(p.Encode())); len(again.Facts.OtherBags) != 0 || len(again.Certificates) != 3 {
+		t.Errorf("%+v", again.Facts)
+	}
+}
+
 // TestReadSeesOnlyWhatIsClear holds Read to the outside: bags of encrypted safes are unknown, not none.
 func TestReadSeesOnlyWhatIsClear(t *testing.T) {
 	b := must(testPack().Encode())

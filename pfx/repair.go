@@ -72,6 +72,9 @@ func unread(b *Bundle) (changes []string) {
 			changes = append(changes, fmt.Sprintf("drop certificate %d, which cannot be read: %v", i+1, c.Err))
 		}
 	}
+	if n := len(b.Facts.OtherBags); n > 0 {
+		changes = append(changes, fmt.Sprintf("drop %d bags that hold neither key nor certificate", n))
+	}
 	if n := len(b.Keys) - 1; n > 0 {
 		changes = append(changes, fmt.Sprintf("drop %d more private keys", n))
 	}

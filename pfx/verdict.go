@@ -11,7 +11,7 @@ import (
 func (r *reader) conclude() {
 	f := &r.facts
 	f.BER = r.ber
-	f.Safes, f.Keys, f.ClearCertificates = nil, nil, 0
+	f.Safes, f.Keys, f.ClearCertificates, f.OtherBags = nil, nil, 0, nil
 	clearKeys := 0
 	for _, s := range r.safes {
 		sf := SafeFacts{Kind: s.kind, Cipher: s.scheme.facts, Bags: len(s.bags)}
@@ -31,10 +31,23 @@ func (r *reader) conclude() {
 				if s.kind == "data" && !k.Shrouded {
 					clearKeys++
 				}
+			default:
+				f.OtherBags = append(f.OtherBags, bagName(b.oid))
 			}
 		}
 	}
 	f.Encryption, f.EncryptionDetail = verdict(f, clearKeys)
+}
+
+// bagName names a kind of bag whose contents mean nothing here.
+func bagName(oid string) string {
+	switch oid {
+	case oidCRLBag:
+		return oid + " (revocation list)"
+	case oidSecretBag:
+		return oid + " (secret)"
+	}
+	return oid
 }
 
 func (b bag) keyFacts() KeyFacts {

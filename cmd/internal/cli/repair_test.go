@@ -128,7 +128,7 @@ func TestRepairShowsBeforeAndAfter(t *testing.T) {
 	if got, want := facts["leaf-position"], (report.Comparison{Fact: "leaf-position", Before: "1 of 5", After: "1 of 4"}); got != want {
 		t.Errorf("JSON: %+v, want %+v", got, want)
 	}
-	if len(facts) != 16 || a.doc.Stamps[0].Outcome != "repaired" {
+	if len(facts) != 17 || a.doc.Stamps[0].Outcome != "repaired" {
 		t.Errorf("JSON: %d facts, %s", len(facts), a.doc.Stamps[0].Outcome)
 	}
 	got := b.open("new/ACSBlob.pfx")

@@ -73,6 +73,13 @@ func (m *machine) step(ctx context.Context, w *wait) {
 			m.end("login-refused", err)
 			return
 		}
+		if pep.Unanswered(err) {
+			if m.out.Started {
+				m.end("unanswered", err)
+			}
+			m.end("unreachable", err)
+			return
+		}
 		w.lastErr = err
 		if ctx.Err() == nil {
 			m.event(Event{Text: "the stamp could not be asked, will ask again: " + err.Error()})

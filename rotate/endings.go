@@ -34,6 +34,8 @@ func Endings() []Ending {
 		{"no-contact", Unknown, "the stamp could not be asked before the limit", attach},
 		{"cut-off", Unknown, "the start was sent, and the login was refused afterwards", "check the endpoint's account, then " + attach},
 
+		{"unanswered", Unknown, "the start was sent, and logins afterwards got no answer: no more are tried, because each may count towards a lockout", "check the endpoint's account, then " + attach},
+
 		{"still-running", Running, "the stamp still rotates after the plan's limit", attach},
 		{"detached", Running, "we were told to leave while the stamp was rotating; it goes on", attach},
 

@@ -122,6 +122,20 @@ func TestEndings(t *testing.T) {
 				return nil
 			}
 		}, "no-contact", 1},
+		{"logins get no answer after the start", func(w *world, _ *Job) {
+			w.onStart = w.lose(time.Minute, time.Hour, pep.Completed)
+			w.dialErr = func(n int) error {
+				if n > 4 {
+					t.Errorf("login %d after one that must be the last", n)
+				}
+				if n > 3 {
+					return fmt.Errorf("log in: %w", wsman.ErrUnanswered)
+				} else if n > 1 {
+					return errDown
+				}
+				return nil
+			}
+		}, "unanswered", 1},
 		{"the login is refused when the end is asked for", func(w *world, _ *Job) {
 			w.statusErr = func(n int) error {
 				if n > 2 {

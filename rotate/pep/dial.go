@@ -25,7 +25,8 @@ type Config struct {
 	CAs           *x509.CertPool // read from the plan's CA file by the caller
 	User          string
 	Password      secret.Value
-	Configuration string // PrivilegedEndpoint when empty
+	Logins        *Logins // shared by all sessions of a run; one of its own for each Dial when nil
+	Configuration string  // PrivilegedEndpoint when empty
 
 	// Simulated says which peers may be dialled: a simulated plan only loopback, a real one anything but loopback.
 	Simulated bool
@@ -45,11 +46,21 @@ var ErrPeer = errors.New("the peer's address does not fit the plan")
 // nowhere again.
 func Unauthorized(err error) bool { return errors.Is(err, wsman.ErrUnauthorized) }
 
+// Logins counts what becomes of a password over sessions and hosts: refused once, or unanswered a few times in a row, it is
+// tried nowhere again. The zero value is ready.
+type Logins = wsman.Gate
+
+// Unanswered reports whether so many logins got no answer that no further one is sent.
+func Unanswered(err error) bool { return errors.Is(err, wsman.ErrUnanswered) }
+
 // Dial logs in to the first host that can be reached. Only a failure to connect leads to the next host: one refused login
 // or certificate ends it.
 func Dial(ctx context.Context, cfg Config) (*Session, error) {
 	if len(cfg.Hosts) == 0 {
 		return nil, errors.New("the endpoint has no host")
+	}
+	if cfg.Logins == nil {
+		cfg.Logins = &Logins{}
 	}
 	var failed []error
 	for _, h := range cfg.Hosts {
@@ -65,7 +76,7 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case errors.Is(err, ErrPeer), Unauthorized(err), errors.Is(err, wsman.ErrCertificate), !errors.As(err, &connect):
+		case errors.Is(err, ErrPeer), Unauthorized(err), Unanswered(err), errors.Is(err, wsman.ErrCertificate), !errors.As(err, &connect):
 			return nil, fmt.Errorf("log in to %s: %w", h, err)
 		}
 		failed = append(failed, err)
@@ -76,6 +87,9 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 // DialEach logs in to every host and out again, for a go/no-go. The first refused login ends it, because every further one
 // counts towards a lockout; the hosts after it are not in the answer.
 func DialEach(ctx context.Context, cfg Config) []HostCheck {
+	if cfg.Logins == nil {
+		cfg.Logins = &Logins{}
+	}
 	var out []HostCheck
 	for _, h := range cfg.Hosts {
 		one := cfg
@@ -85,7 +99,7 @@ func DialEach(ctx context.Context, cfg Config) []HostCheck {
 		if err == nil {
 			_ = session.Close(ctx)
 		}
-		if Unauthorized(err) || ctx.Err() != nil {
+		if Unauthorized(err) || Unanswered(err) || ctx.Err() != nil {
 			break
 		}
 	}
@@ -121,7 +135,7 @@ func (c Config) host(h string) (wsman.Config, error) {
 	}
 	return wsman.Config{
 		Host: host, Port: port, TLS: c.TLS, Pin: strings.TrimPrefix(c.Pin, "sha256:"), CAs: c.CAs,
-		User: c.User, Password: c.Password, Configuration: c.Configuration,
+		User: c.User, Password: c.Password, Gate: c.Logins, Configuration: c.Configuration,
 		Locale:     "en-US", // any other culture breaks Test-AzureStack and more (PEP-2012)
 		AllowHosts: []string{host},
 		Dial:       c.dialer(), Rand: c.Rand, Logger: c.Logger, Wait: c.Wait,

@@ -13,6 +13,13 @@ var ErrUnauthorized = &hinted{
 	hint: "check user and password of the endpoint before the next run; every further attempt counts towards a lockout",
 }
 
+// ErrUnanswered means that several logins in a row were sent and got no answer. Each may have been refused all the same, so
+// it ends the run like ErrUnauthorized does.
+var ErrUnanswered = &hinted{
+	text: fmt.Sprintf("%d logins in a row got no answer, and no further one is tried", mostUnanswered),
+	hint: "check that the endpoint's account is not locked and its password still right before the next run; then look for what drops the connection",
+}
+
 // ErrUnsealed means that a body came back in clear, or did not open with the keys of the login. It is not looked at.
 var ErrUnsealed = &hinted{
 	text: "the answer is not sealed as the login agreed",
@@ -136,7 +143,7 @@ func transient(err error) bool {
 	var f *Fault
 	var s *StatusError
 	switch {
-	case errors.Is(err, ErrUnauthorized), errors.Is(err, ErrCertificate), errors.Is(err, context.Canceled), errors.As(err, &f):
+	case errors.Is(err, ErrUnauthorized), errors.Is(err, ErrUnanswered), errors.Is(err, ErrCertificate), errors.Is(err, context.Canceled), errors.As(err, &f):
 		return false
 	case errors.Is(err, ErrUnsealed):
 		return true // whatever came between may go away, and a new login proves the host again

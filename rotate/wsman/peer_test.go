@@ -57,8 +57,9 @@ type peer struct {
 	// serve runs the pipeline; it is called in a goroutine of its own.
 	serve func(*peer, psrp.PipelineRequested)
 	pool  psrp.ServerConfig
-	code  uint32 // of faulty
-	slow  bool   // the client reads one byte at a time
+	mute  func(n int) bool // the connection dies right after the n-th AUTHENTICATE, counted from 1
+	code  uint32           // of faulty
+	slow  bool             // the client reads one byte at a time
 
 	mu       sync.Mutex
 	core     *psrp.ServerCore
@@ -71,6 +72,7 @@ type peer struct {
 	bodies   map[string]int // Command bodies processed per id
 	conns    int
 	refused  int
+	logins   int // AUTHENTICATEs that arrived
 	wire     bytes.Buffer
 	wg       sync.WaitGroup
 }
@@ -155,6 +157,13 @@ func (p *peer) connection(nc net.Conn) {
 				}
 				reply(nc, 401, "Basic realm=\"WSMAN\"\r\nWWW-Authenticate: Negotiate "+base64.StdEncoding.EncodeToString(a.challenge), "", nil)
 				continue
+			}
+			p.mu.Lock()
+			p.logins++
+			n := p.logins
+			p.mu.Unlock()
+			if p.mute != nil && p.mute(n) {
+				return
 			}
 			key, err := a.accept(token)
 			if err != nil {

@@ -53,7 +53,6 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gate{}
 	s := &Session{
 		cfg: &c,
 		client: client{
@@ -63,8 +62,8 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 			locale:    c.Locale,
 			operation: FormatDuration(c.OperationTimeout),
 		},
-		control: newTransport(&c, g),
-		receive: newTransport(&c, g),
+		control: newTransport(&c),
+		receive: newTransport(&c),
 		core:    core,
 		shell:   pool.String(),
 	}

@@ -725,6 +725,71 @@ func TestPasswordThatChangesIsTriedOnceMore(t *testing.T) {
 	})
 }
 
+// A login that got no answer may have been refused, and a few refused ones lock the account: while the password may be wrong
+// it is not repeated for as long as a lost connection is sought.
+func TestUnansweredLoginsAreFew(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = func(p *peer, r psrp.PipelineRequested) {}
+		s := mustDial(t, p)
+		before := p.logins
+		p.goes = func(string, int) action { return resetBefore }
+		p.mute = func(int) bool { return true }
+		_, err := s.Invoke(t.Context(), readOnly, Options{}).Result()
+		if !errors.Is(err, ErrUnanswered) || !errors.Is(err, psrp.ErrOutcomeUnknown) {
+			t.Errorf("got %v", err)
+		}
+		_ = s.Close(t.Context())
+		if n := p.logins - before; n != mostUnanswered {
+			t.Errorf("%d logins without an answer, want %d", n, mostUnanswered)
+		}
+		var c *ConnectError
+		if errors.As(err, &c) {
+			t.Error("it must not look as if the next host may be tried")
+		}
+	})
+}
+
+// An answer in between shows that the password is right, and the count begins anew.
+func TestAnsweredLoginsBeginAnew(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = countTo(60)
+		p.mute = func(n int) bool { return n > 2 && n%3 != 0 }
+		p.goes = func(op string, n int) action {
+			if op == "Receive" && n%5 == 0 {
+				return resetBefore
+			}
+			return fine
+		}
+		s := mustDial(t, p)
+		if diff := cmp.Diff(upTo(60), outputs(s.Invoke(t.Context(), readOnly, Options{}))); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		p.mute = nil
+		_ = s.Close(t.Context())
+		if p.logins < 10 {
+			t.Errorf("%d logins", p.logins)
+		}
+	})
+}
+
+// Sessions of one run share what is known of the password, because the account does.
+func TestUnansweredLoginsAreCountedOverSessions(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.mute = func(int) bool { return true }
+		cfg := p.config()
+		cfg.Gate = &Gate{}
+		for n := range 6 {
+			_, err := Dial(t.Context(), cfg)
+			if got, want := errors.Is(err, ErrUnanswered), n >= mostUnanswered-1; got != want {
+				t.Errorf("session %d: got %v", n+1, err)
+			}
+		}
+		if p.logins != mostUnanswered {
+			t.Errorf("%d logins, want %d", p.logins, mostUnanswered)
+		}
+	})
+}
+
 func TestBrokenPoolIsAnError(t *testing.T) {
 	world(t, func(t *testing.T, p *peer) {
 		p.pool.Broken = &psrp.ErrorRecord{Message: "no pool", ID: "X"}
@@ -887,7 +952,7 @@ func TestLoginThatDoesNotHold(t *testing.T) {
 
 func TestHintsAreGiven(t *testing.T) {
 	for _, err := range []error{
-		ErrUnauthorized, ErrUnsealed, ErrNoNTLM, ErrCertificate, &Fault{Code: FaultAccessDenied}, &Fault{Code: FaultConfiguration},
+		ErrUnauthorized, ErrUnanswered, ErrUnsealed, ErrNoNTLM, ErrCertificate, &Fault{Code: FaultAccessDenied}, &Fault{Code: FaultConfiguration},
 		&Fault{Code: 2150859173}, &ConnectError{Err: errors.New("x")}, &ConnectError{Err: ErrNoNTLM}, &psrp.OutcomeUnknownError{},
 	} {
 		var h interface{ Hint() string }

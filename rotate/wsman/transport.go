@@ -12,17 +12,45 @@ import (
 	"github.com/bodgit/ntlmssp"
 )
 
-// gate lets a session try its password until it is refused once. All transports of a session share one.
-type gate struct {
-	mu      sync.Mutex
-	refused bool
+// Gate lets a password be tried until it is refused once, or until mostUnanswered logins in a row got no answer. All
+// connections of a session share one, and all sessions of a run should: the account counts attempts, not sessions.
+type Gate struct {
+	mu         sync.Mutex
+	refused    bool
+	unanswered int
+}
+
+// mostUnanswered leaves room below the five or so refused logins after which accounts are locked: what got no answer may
+// have been refused.
+const mostUnanswered = 3
+
+// closed says why the password must not be tried any more. g.mu is held.
+func (g *Gate) closed() error {
+	switch {
+	case g.refused:
+		return ErrUnauthorized
+	case g.unanswered >= mostUnanswered:
+		return ErrUnanswered
+	}
+	return nil
+}
+
+func (g *Gate) check() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.closed()
+}
+
+func (g *Gate) refuse() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.refused = true
 }
 
 // Transport exchanges envelopes over one authenticated connection, which it opens when needed. One exchange runs at a
 // time. On HTTP every body is sealed both ways; on HTTPS the channel is bound to the login and bodies are plain.
 type Transport struct {
 	cfg   *Config
-	gate  *gate
 	lock  chan struct{}
 	conn  *conn
 	seal  sealer // nil on HTTPS
@@ -35,11 +63,11 @@ func NewTransport(cfg Config) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newTransport(&c, &gate{}), nil
+	return newTransport(&c), nil
 }
 
-func newTransport(cfg *Config, g *gate) *Transport {
-	return &Transport{cfg: cfg, gate: g, lock: make(chan struct{}, 1)}
+func newTransport(cfg *Config) *Transport {
+	return &Transport{cfg: cfg, lock: make(chan struct{}, 1)}
 }
 
 // Dials counts the connections opened so far.
@@ -80,7 +108,7 @@ func (t *Transport) exchange(ctx context.Context, envelope []byte, once bool) (r
 			return nil, sent, &StatusError{Code: a.status, ContentType: a.contentType}
 		}
 		if attempt > 0 {
-			t.refuse()
+			t.cfg.Gate.refuse()
 			return nil, sent, ErrUnauthorized
 		}
 	}
@@ -163,8 +191,8 @@ func (t *Transport) connect(ctx context.Context) error {
 		return nil
 	}
 	t.drop()
-	if t.gate.isRefused() {
-		return ErrUnauthorized
+	if err := t.cfg.Gate.check(); err != nil {
+		return err
 	}
 	t.dials.Add(1)
 	c, err := dial(ctx, t.cfg)
@@ -176,7 +204,7 @@ func (t *Transport) connect(ctx context.Context) error {
 	if err != nil {
 		c.close()
 		t.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "login", slog.String("host", t.cfg.Host), slog.Bool("ok", false))
-		if errors.Is(err, ErrUnauthorized) {
+		if errors.Is(err, ErrUnauthorized) || errors.Is(err, ErrUnanswered) {
 			return err
 		}
 		return t.unconnected(ctx, err)
@@ -191,18 +219,6 @@ func (t *Transport) unconnected(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	return &ConnectError{Host: t.cfg.address(), Err: err}
-}
-
-func (t *Transport) refuse() {
-	t.gate.mu.Lock()
-	defer t.gate.mu.Unlock()
-	t.gate.refused = true
-}
-
-func (g *gate) isRefused() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.refused
 }
 
 // login runs the two empty posts of an NTLM handshake under the scheme Negotiate. The gate is held over the second one,
@@ -242,20 +258,28 @@ func (t *Transport) login(ctx context.Context, c *conn) (sealer, error) {
 	if token, err = nc.Authenticate(challenge, bindings); err != nil || nc.SecuritySession() == nil {
 		return nil, errors.New("wsman: the CHALLENGE cannot be answered")
 	}
-	t.gate.mu.Lock()
-	defer t.gate.mu.Unlock()
-	if t.gate.refused {
-		return nil, ErrUnauthorized
+	g := t.cfg.Gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.closed(); err != nil {
+		return nil, err
 	}
+	g.unanswered++ // until the host has said yes or no
 	a, err = loginPost(ctx, c, token)
+	if err == nil && a.status != 200 && a.status != 401 {
+		err = &StatusError{Code: a.status, ContentType: a.contentType}
+	}
 	switch {
+	case err != nil && g.closed() != nil:
+		return nil, fmt.Errorf("%w: %w", g.closed(), err)
 	case err != nil:
 		return nil, err
 	case a.status == 401:
-		t.gate.refused = true
+		g.refused = true
 		return nil, ErrUnauthorized
-	case a.status != 200:
-		return nil, &StatusError{Code: a.status, ContentType: a.contentType}
+	}
+	g.unanswered = 0
+	switch {
 	case c.broken:
 		return nil, errors.New("the host closes the connection after the login")
 	case c.binding != nil:

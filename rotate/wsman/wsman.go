@@ -38,6 +38,7 @@ type Config struct {
 	CAs      *x509.CertPool // authorities that may have issued the host's certificate; with TLS, Pin or CAs is needed
 	User     string         // DOMAIN\user, user@domain or user
 	Password secret.Value
+	Gate     *Gate // counts what becomes of the password; one of its own when nil
 
 	Configuration string // the session configuration; PrivilegedEndpoint when empty
 	Locale        string // of the session's texts; en-US when empty, as the documentation of the endpoint demands
@@ -115,6 +116,9 @@ func (c Config) resolved() (Config, error) {
 		if b, err := hex.DecodeString(c.Pin); err != nil || len(b) != sha256.Size {
 			return c, errors.New("wsman: the pin is not a SHA-256 in hexadecimal")
 		}
+	}
+	if c.Gate == nil {
+		c.Gate = &Gate{}
 	}
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext

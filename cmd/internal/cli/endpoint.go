@@ -20,6 +20,7 @@ func (a *app) endpointConfig(p plan.PEP, simulated bool) (pep.Config, error) {
 	}
 	cfg := pep.Config{
 		Hosts: p.Hosts, TLS: p.TLS, Pin: p.Pin, User: p.User, Configuration: p.Configuration, Simulated: simulated,
+		Logins: &pep.Logins{},
 	}
 	if cfg.Password, err = a.secret(ref, "pep.password"); err != nil {
 		return pep.Config{}, err

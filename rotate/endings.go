@@ -42,6 +42,7 @@ func Endings() []Ending {
 		{"wrong-stamp", Refused, "the stamp is not the planned one", "correct the target or the plan; nothing was started by this run"},
 		{"not-ready", Refused, "a check before the start failed", nothing},
 		{"last-failed", Refused, "the stamp's last rotation failed", "plan --kind rerun, or plan with a reason to start afresh"},
+		{"not-ours", Refused, "the stamp's last rotation failed, and no journal shows that certstamp started it", "bring the journal of the plan that failed, or plan --kind rerun --adopt REASON"},
 		{"nothing-to-rerun", Refused, "the stamp's last rotation did not fail", "plan --kind external"},
 		{"another-ran", Refused, "the stamp ran a rotation that this plan did not start", replan},
 		{"bad-call", Refused, "the planned call is one that no document describes", replan},

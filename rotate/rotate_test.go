@@ -26,7 +26,10 @@ var startedBefore = []Entry{
 
 // TestEndings walks every way in which a rotation can come out, and holds that no ending is without a case.
 func TestEndings(t *testing.T) {
-	failedLast := func(w *world) { w.last.State, w.last.Word = pep.Failed, "Failed" }
+	failedLast := func(w *world) {
+		w.last.State, w.last.Word, w.last.InstanceID = pep.Failed, "Failed", "failed"
+		w.last.Started, w.last.Ended = w.last.Started.Add(3*time.Hour), w.last.Ended.Add(3*time.Hour)
+	}
 	rows := []struct {
 		name   string
 		setup  func(w *world, j *Job)
@@ -202,6 +205,34 @@ func TestEndings(t *testing.T) {
 		{"no evidence of the identity system", func(w *world, _ *Job) { w.adfs = NoIdea }, "not-ready", 0},
 		{"no evidence, but an acknowledgement", func(w *world, j *Job) { w.adfs, j.IdentityAsserted = NoIdea, true }, "completed", 1},
 		{"the last rotation failed", func(w *world, _ *Job) { failedLast(w) }, "last-failed", 0},
+		{"a failed rotation that no journal shows", func(w *world, j *Job) {
+			failedLast(w)
+			rerun(j)
+			w.others = nil
+		}, "not-ours", 0},
+		{"one that no journal shows, adopted", func(w *world, j *Job) {
+			failedLast(w)
+			rerun(j)
+			w.others, j.Rotate.Adopt = nil, true
+		}, "completed", 1},
+		{"a failed rotation after one of ours that succeeded", func(w *world, j *Job) {
+			failedLast(w)
+			rerun(j)
+			w.others = [][]Entry{append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepEnd, State: string(Success)})}
+		}, "not-ours", 0},
+		{"a failed rotation before one of ours, which began no action", func(w *world, j *Job) {
+			failedLast(w)
+			rerun(j)
+			w.others = [][]Entry{{
+				{Run: "run-0", Step: stepLastAction, State: stateBefore, Facts: w.last.Facts()},
+				{Run: "run-0", Step: stepStart, State: stateStarting, Facts: map[string]string{factPlanned: "0", factTotal: "2"}},
+			}}
+		}, "not-ours", 0},
+		{"a start of ours by a journal that is cut off", func(w *world, j *Job) {
+			failedLast(w)
+			rerun(j)
+			w.others = [][]Entry{{{Run: "x", Step: stepStart, State: "?"}}}
+		}, "completed", 1},
 		{"nothing failed that could be rerun", func(_ *world, j *Job) { rerun(j) }, "nothing-to-rerun", 0},
 		{"somebody else's rotation runs and is not ours", func(w *world, _ *Job) {
 			w.begin(time.Hour, pep.Completed)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -118,6 +119,13 @@ func (m *machine) settledByLast(last pep.Status, served []Judged) bool {
 		f.Wanted, f.Hint = "none since the plan was made", "run verify: endpoints may lag behind; else bring the journal, or make a new plan"
 		m.found(f)
 		m.end("another-ran", nil)
+	case failed && r.Rerun && !r.Adopt && !m.ours(last):
+		f.Found = fmt.Sprintf("the last rotation is %q, and no journal here shows that certstamp started it", last.Word)
+		f.Wanted = "a failed rotation that certstamp started, or a plan that adopts one"
+		f.Hint = "bring the journal of the plan that failed to .certstamp/NAME/ here; or find out who started it, and plan --kind rerun --adopt REASON"
+		m.out.Errors = stepErrors(last)
+		m.found(f)
+		m.end("not-ours", nil)
 	default:
 		m.found(validate.Finding{ID: f.ID, Name: f.Name, Result: validate.OK})
 		return false
@@ -133,6 +141,19 @@ func (m *machine) sincePlanned(last pep.Status) bool {
 		began = last.Ended
 	}
 	return last.Known && !m.j.PlannedAt.IsZero() && began.After(m.j.PlannedAt)
+}
+
+// ours reports whether a journal shows that certstamp started the rotation that failed: a start before which the stamp's last
+// action was an earlier one, and which nobody saw succeed.
+func (m *machine) ours(failed pep.Status) bool {
+	if m.d.Others == nil {
+		return false
+	}
+	return slices.ContainsFunc(m.d.Others(), func(entries []Entry) bool {
+		p := readPast(entries)
+		succeeded := slices.ContainsFunc(entries, func(e Entry) bool { return e.Step == stepEnd && e.State == string(Success) })
+		return p.started && !succeeded && (!p.readable || failed.Later(p.before))
+	})
 }
 
 // checks collects every finding, because each round of repairs costs a window. Its error means that the stamp could not

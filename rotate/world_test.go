@@ -37,6 +37,7 @@ type world struct {
 
 	dials, statuses, starts, closes, detaches int
 	entries                                   []Entry
+	others                                    [][]Entry // of other plans
 	journalErr                                func(step, state string) error
 	run                                       string
 	kill                                      func(point string) bool // the process dies there
@@ -56,6 +57,7 @@ func newWorld() *world {
 		syntax: pep.Syntax{Known: true, Parameters: []string{"PfxFilesPath", "PathAccessCredential", "CertificatePassword", "Internal", "ReRun"}},
 		health: pep.HealthReport{Known: true, Healthy: true, Tests: []pep.HealthTest{{Name: "AzsInfraCapacity", Result: pep.TestPass}}},
 		run:    "run-1",
+		others: [][]Entry{startedBefore},
 	}
 	w.onStart = w.succeed
 	return w
@@ -102,6 +104,7 @@ func (w *world) deps() Deps {
 		},
 		ADFS:    func(context.Context) (Evidence, error) { return w.adfs, nil },
 		Journal: w,
+		Others:  func() [][]Entry { return w.others },
 		Now:     time.Now,
 		Wait: func(ctx context.Context, d time.Duration) error {
 			select {

@@ -55,6 +55,9 @@ func TestFailedThenRerun(t *testing.T) {
 	}
 	s.check(s.run(nil, append([]string{"rotate"}, rerun...)...), 1, "the share holds")
 	s.check(s.run(nil, append([]string{"stage"}, rerun...)...), 0, "stage: published")
+	s.withoutJournals(func() {
+		s.check(s.run(nil, append([]string{"rotate"}, rerun...)...), 1, "not-ours", "--adopt REASON")
+	})
 	s.check(s.run(nil, append([]string{"rotate"}, rerun...)...), 0, "rotation: success (completed)")
 	s.check(s.run(nil, append([]string{"verify"}, rerun...)...), 0, "verify: 11 of 11")
 	s.check(s.run(nil, append([]string{"unstage"}, rerun...)...), 0, "unstage: removed")
@@ -62,6 +65,24 @@ func TestFailedThenRerun(t *testing.T) {
 		t.Errorf("the stamp was asked to rotate %d times, wanted once and once again", n)
 	}
 	s.holdsNoSecret()
+}
+
+// withoutJournals takes every journal away while do runs, like a rotation that somebody else started.
+func (s *stand) withoutJournals(do func()) {
+	s.t.Helper()
+	away := s.t.TempDir()
+	for name, at := range map[string]string{"local": filepath.Join(s.w.Repo, ".certstamp"), "share": filepath.Join(s.s.Share, "_certstamp", "journal.jsonl")} {
+		kept := filepath.Join(away, name)
+		if err := os.Rename(at, kept); err != nil {
+			s.t.Fatal(err)
+		}
+		defer func() {
+			if err := errors.Join(os.RemoveAll(at), os.Rename(kept, at)); err != nil {
+				s.t.Fatal(err)
+			}
+		}()
+	}
+	do()
 }
 
 // TestFailedAgain ends with support, not with a third attempt.

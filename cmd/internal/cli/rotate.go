@@ -220,7 +220,7 @@ func (a *app) rotation(b *bound) (rotate.Job, rotate.Deps, *watcher, error) {
 			return s, nil
 		},
 		DialEach: func(ctx context.Context) []pep.HostCheck { return pep.DialEach(ctx, cfg) },
-		Journal:  rotation{b.witness}, Now: a.env.Now, Wait: pause, Events: watch.event,
+		Journal:  rotation{b.witness}, Others: b.witness.elsewhere, Now: a.env.Now, Wait: pause, Events: watch.event,
 		MayStart: func(now time.Time) error { return mayStart(windows, now) },
 	}
 	if p.Verify != nil {

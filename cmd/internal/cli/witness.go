@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/certstamp/certstamp/internal/journal"
 	"github.com/certstamp/certstamp/rotate"
@@ -21,6 +22,7 @@ import (
 type witness struct {
 	own    *journal.Journal // nil: reading only
 	others []journal.Log
+	local  []journal.Log // of the stamp's other plans, as far as they were worked with from here; see elsewhere
 	digest string
 }
 
@@ -36,7 +38,7 @@ func (a *app) journalFile(b *bound, flag string) string {
 
 // openWitness reads every copy of the plan's journal. With write it also continues the local one.
 func (a *app) openWitness(b *bound, file string, sh stage.Share, write bool) error {
-	w := &witness{digest: b.digest}
+	w := &witness{digest: b.digest, local: a.localLogs(b.plan.Stamp.Name)}
 	if sh != nil {
 		log, err := shareLog(sh)
 		if err != nil {
@@ -81,6 +83,25 @@ func (a *app) openWitness(b *bound, file string, sh stage.Share, write bool) err
 		a.progress("certstamp status will not find this plan by itself: %v", err)
 	}
 	return nil
+}
+
+// localLogs are the journals of a stamp that lie in the working directory. One that cannot be read shows nothing.
+func (a *app) localLogs(stamp string) []journal.Log {
+	dir := a.path(filepath.Join(stateDir, stamp))
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var out []journal.Log
+	for _, e := range entries {
+		if ok, _ := filepath.Match("journal-*.jsonl", e.Name()); !ok {
+			continue
+		}
+		if log, err := fileLog(filepath.Join(dir, e.Name())); err == nil {
+			out = append(out, log)
+		}
+	}
+	return out
 }
 
 // hold takes the stamp's lock for stage, rotate and bmc, and only then believes what the journal on the share says: another
@@ -147,31 +168,48 @@ func (w *witness) ended() string {
 	return out
 }
 
+// byPlan sorts the rotate room's entries by their plans, in the order in which these first appear.
+func byPlan(logs ...journal.Log) []*witness {
+	var out []*witness
+	of := map[string]*witness{}
+	for _, e := range journal.Merge(logs...).Entries {
+		if e.Room != "rotate" {
+			continue
+		}
+		if of[e.Plan] == nil {
+			of[e.Plan] = &witness{others: []journal.Log{{}}, digest: e.Plan}
+			out = append(out, of[e.Plan])
+		}
+		l := &of[e.Plan].others[0]
+		l.Entries = append(l.Entries, e)
+	}
+	return out
+}
+
+// elsewhere is what any journal at hand shows of the stamp's other plans. The local ones count here and not in unsettled: a
+// rotation that another machine saw to its end stays open in them for ever.
+func (w *witness) elsewhere() [][]rotate.Entry {
+	var out [][]rotate.Entry
+	for _, one := range byPlan(slices.Concat(w.others, w.local)...) {
+		if one.digest != w.digest {
+			out = append(out, rotation{one}.Entries())
+		}
+	}
+	return out
+}
+
 // unsettled finds a rotation, of any plan, that the journal shows as started and not as ended. It may be under way.
 func (w *witness) unsettled() (digest string, found bool) {
 	logs := append([]journal.Log{}, w.others...)
 	if w.own != nil {
 		logs = append(logs, w.own.Log())
 	}
-	var plans []string
-	of := map[string]*journal.Log{}
-	for _, e := range journal.Merge(logs...).Entries {
-		if e.Room != "rotate" {
-			continue
-		}
-		if of[e.Plan] == nil {
-			of[e.Plan] = &journal.Log{}
-			plans = append(plans, e.Plan)
-		}
-		of[e.Plan].Entries = append(of[e.Plan].Entries, e)
-	}
-	for _, p := range plans {
-		one := &witness{others: []journal.Log{*of[p]}, digest: p}
+	for _, one := range byPlan(logs...) {
 		switch rotate.Result(one.ended()) {
 		case rotate.Success, rotate.Failed, rotate.FailedAgain:
 		default:
 			if one.started() {
-				return p, true
+				return one.digest, true
 			}
 		}
 	}

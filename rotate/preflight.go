@@ -37,9 +37,8 @@ func (m *machine) guard(ctx context.Context) ([]validate.Finding, error) {
 	return out, nil
 }
 
-// identity holds the identity system against the evidence of an AD FS endpoint, else the plan's acknowledgement.
+// identity looks for evidence of the identity system, and judges it.
 func (m *machine) identity(ctx context.Context, list []Judged) validate.Finding {
-	f := validate.Finding{ID: "identity-system", Name: "Identity System", Result: validate.OK}
 	evidence := NoIdea
 	if m.d.ADFS != nil {
 		e, err := m.d.ADFS(ctx)
@@ -50,16 +49,23 @@ func (m *machine) identity(ctx context.Context, list []Judged) validate.Finding 
 	if evidence == NoIdea && slices.ContainsFunc(list, func(j Judged) bool { return strings.EqualFold(j.Endpoint, "adfs") && len(j.Leaves) > 0 }) {
 		evidence = Present
 	}
-	adfs := strings.EqualFold(m.j.Stamp.Identity, "ADFS")
+	return JudgeIdentity(m.j.Stamp.Identity, evidence, m.j.IdentityAsserted)
+}
+
+// JudgeIdentity holds the planned identity system against the evidence of an AD FS endpoint, else the plan's
+// acknowledgement. It is asked before the set is staged and before the rotation is started.
+func JudgeIdentity(identity string, evidence Evidence, asserted bool) validate.Finding {
+	f := validate.Finding{ID: "identity-system", Name: "Identity System", Result: validate.OK}
+	adfs := strings.EqualFold(identity, "ADFS")
 	switch {
 	case evidence == Present && !adfs, evidence == Absent && adfs:
 		f.Result, f.Found = validate.Fail, "an AD FS endpoint is "+string(evidence)
-		f.Wanted = "one that fits identity " + m.j.Stamp.Identity
+		f.Wanted = "one that fits identity " + identity
 		f.Hint = "correct identity in stamp.yaml and plan again"
-	case evidence == NoIdea && !m.j.IdentityAsserted:
+	case evidence == NoIdea && !asserted:
 		f.Result, f.Found = validate.Fail, "whether there is an AD FS endpoint cannot be seen from here"
-		f.Wanted = "evidence for identity " + m.j.Stamp.Identity + ", or its acknowledgement in the plan"
-		f.Hint = "let this machine resolve the stamp's names, or acknowledge the identity system when you plan"
+		f.Wanted = "evidence for identity " + identity + ", or its acknowledgement in the plan"
+		f.Hint = "let this machine resolve the stamp's names, or acknowledge the identity system with plan --identity-known REASON"
 	}
 	return f
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/rotate"
 	"github.com/certstamp/certstamp/rotate/pep"
 	"github.com/certstamp/certstamp/validate"
 )
@@ -84,4 +85,22 @@ func (a *app) guardStamp(ctx context.Context, b *bound) error {
 		return refusedf("rotating", "wait for its end: certstamp rotate --attach, or certstamp pep Get-ActionStatus", "the stamp is rotating now (%q)", st.Word)
 	}
 	return nil
+}
+
+// guardIdentity holds the identity system against the stamp's AD FS endpoint. The stamp does not report it, so this is asked
+// even where the plan asserts that nobody logs in.
+func (a *app) guardIdentity(ctx context.Context, b *bound) error {
+	evidence, err := a.adfs(ctx, b)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return refusedf("plan", "make a new plan", "the plan's resolve list: %w", err)
+	}
+	f := rotate.JudgeIdentity(b.plan.Stamp.Identity, evidence, asserted(b.plan, plan.AssertIdentity))
+	if f.Result != validate.Fail {
+		return nil
+	}
+	b.entry.Findings = append(b.entry.Findings, f)
+	return refusedf("wrong-identity", f.Hint, "%s, wanted %s: nothing was changed", f.Found, f.Wanted)
 }

@@ -223,6 +223,29 @@ func TestNotHealthy(t *testing.T) {
 	s.check(s.run(nil, append([]string{"rotate"}, accepted...)...), 0, "rotation: success")
 }
 
+// TestIdentityBeforeStage: a set for the wrong identity system is refused before it is published, not only before it is
+// rotated. Where the AD FS endpoint can't be seen, the plan must say that somebody knows.
+func TestIdentityBeforeStage(t *testing.T) {
+	s := newStand(t, east)
+	s.edit("stamp.yaml", func(b string) string { // nobody listens on discard, which is no evidence either way
+		return strings.Replace(b, "resolve: [", `resolve: ["adfs.east.azurestack.contoso.example:443:127.0.0.1:9", `, 1)
+	})
+	s.simulate()
+	s.pack()
+	for _, more := range [][]string{nil, {"--no-pep-check", "the login is locked"}} {
+		bound := s.plan("plan.json", more...)
+		s.check(s.run(nil, append([]string{"stage"}, bound...)...), 1, "Identity System", "--identity-known REASON")
+		if _, err := os.Stat(filepath.Join(s.s.Share, "Certificates")); err == nil {
+			t.Error("the set was published")
+		}
+		known := s.plan("known.json", append([]string{"--identity-known", "it joined Entra ID in 2019"}, more...)...)
+		s.check(s.run(nil, append([]string{"stage"}, known...)...), 0, "stage: published")
+		if err := os.RemoveAll(filepath.Join(s.s.Share, "Certificates")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestRepair mends what can be mended without the CA.
 func TestRepair(t *testing.T) {
 	s := newStand(t, east)

@@ -123,6 +123,10 @@ func (a *app) stage(ctx context.Context, b *bound, how binding, restore bool) er
 	if err := stage.BackupEquals(*p.Stage, a.backupFile(*p.Stage)); err != nil {
 		return stageFailure(ctx, b, a, err)
 	}
+	if err := a.guardIdentity(ctx, b); err != nil {
+		a.doc.Stamps = append(a.doc.Stamps, b.entry)
+		return err
+	}
 	if asserted(p, plan.AssertNoPEPCheck) {
 		// Nobody asks the stamp, so the journal's word is all there is: a set is never swapped under a rotation.
 		if digest, found := b.witness.unsettled(); found {

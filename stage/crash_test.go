@@ -357,6 +357,57 @@ func TestOneAtATime(t *testing.T) {
 	publish(t, second, newer, "run-2")
 }
 
+// TestGuardIsAskedUnderTheLock: what the guard saw holds until the swap, and its refusal leaves the share as it was, what an
+// interrupted run left there included.
+func TestGuardIsAskedUnderTheLock(t *testing.T) {
+	dir := t.TempDir()
+	sh, other := folder(t, dir), folder(t, dir)
+	publish(t, sh, older, "run-1")
+	undone := filepath.Join(dir, "_certstamp", "undo-"+digest("x")[:16]+"-run-0")
+	if err := os.Mkdir(undone, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	no := errors.New("a rotation runs")
+	for _, verb := range []struct {
+		name string
+		run  func(stage.Options) (stage.Result, error)
+	}{
+		{"publish", func(o stage.Options) (stage.Result, error) {
+			return stage.Publish(t.Context(), sh, newer.section("AAD"), digest("new"), newer.open, o)
+		}},
+		{"unstage", func(o stage.Options) (stage.Result, error) {
+			return stage.Unstage(t.Context(), sh, older.section("AAD"), digest("old"), o)
+		}},
+	} {
+		o := options("run-2")
+		asked := false
+		o.Guard = func(context.Context) error {
+			asked = true
+			var locked *stage.LockedError
+			if _, err := stage.Hold(other, "a rotation"); !errors.As(err, &locked) {
+				t.Errorf("%s: the guard was asked without the lock: %v", verb.name, err)
+			}
+			return no
+		}
+		if _, err := verb.run(o); !errors.Is(err, no) || !asked {
+			t.Errorf("%s: got %v", verb.name, err)
+		}
+		if now := served(t, dir, "AAD"); !maps.Equal(now, older) {
+			t.Errorf("%s: the share holds %v", verb.name, now)
+		}
+		if _, err := os.Stat(undone); err != nil {
+			t.Errorf("%s: recovery came before the guard: %v", verb.name, err)
+		}
+		release, err := stage.Hold(other, "a rotation")
+		if err != nil {
+			t.Fatalf("%s: the lock was not let go: %v", verb.name, err)
+		}
+		if err := release(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestCancelledBeforeTheSwap(t *testing.T) {
 	dir := t.TempDir()
 	sh := folder(t, dir)

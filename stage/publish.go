@@ -18,8 +18,9 @@ import (
 
 // Options are what a run brings along.
 type Options struct {
-	Run     string // unique to this run: letters, digits and dashes
-	Owner   string // shown to whoever finds the lock
+	Run     string                          // unique to this run: letters, digits and dashes
+	Owner   string                          // shown to whoever finds the lock
+	Guard   func(ctx context.Context) error // called under the lock, before the first change to what lies there; nil: no objection
 	Journal func(step, state string, facts map[string]string) error
 	Wait    func(ctx context.Context, d time.Duration) error // before trying a busy name again
 }
@@ -167,7 +168,7 @@ type transaction struct {
 	result Result
 }
 
-// begin makes the work folder and takes the lock.
+// begin makes the work folder, takes the lock and asks the guard: what it looks at cannot change until the verb ends.
 func begin(ctx context.Context, sh Share, sec plan.StageSection, digest string, o Options) (*transaction, func(), error) {
 	if sec.Identity != "AAD" && sec.Identity != "ADFS" {
 		return nil, nil, &Error{Class: ClassConfig, Step: "read the plan", Err: fmt.Errorf("identity %s is none", quote(sec.Identity))}
@@ -192,6 +193,12 @@ func begin(ctx context.Context, sh Share, sec plan.StageSection, digest string, 
 	release, err := sh.Lock(lockFile, o.Owner)
 	if err != nil {
 		return nil, nil, wrap("lock the share", err)
+	}
+	if o.Guard != nil {
+		if err := o.Guard(ctx); err != nil {
+			_ = release()
+			return nil, nil, err
+		}
 	}
 	return t, func() { _ = release() }, nil
 }

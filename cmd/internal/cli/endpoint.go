@@ -54,7 +54,8 @@ func dialFailure(ctx context.Context, err error) error {
 	return environment("network", err, "")
 }
 
-// guardStamp logs in, holds the stamp against the plan, and asks whether it is rotating. It comes before the first change.
+// guardStamp logs in, holds the stamp against the plan, and asks whether it is rotating. It comes before
+// the first change, under the share's lock.
 func (a *app) guardStamp(ctx context.Context, b *bound) error {
 	p := b.plan
 	cfg, err := a.endpointConfig(p.Rotate.PEP, p.Simulated)

@@ -12,6 +12,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/certstamp/certstamp/cmd/internal/cli"
+	"github.com/certstamp/certstamp/internal/journal"
 )
 
 func (s *stand) check(a answer, code int, says ...string) {
@@ -137,6 +138,43 @@ func TestInterrupted(t *testing.T) {
 	s.check(s.run(nil, append([]string{"unstage"}, bound...)...), 0, "unstage: removed")
 	if n := s.starts(); n != 1 {
 		t.Errorf("the stamp was asked to rotate %d times", n)
+	}
+}
+
+// TestStartedWhileStaging lets another machine start the rotation after stage has looked and before it takes the lock: what
+// the stamp is reading now is left alone.
+func TestStartedWhileStaging(t *testing.T) {
+	s := newStand(t, east)
+	s.simulate()
+	s.pack()
+	bound := s.plan("plan.json")
+	s.must(nil, append([]string{"stage"}, bound...)...)
+	if err := os.Remove(filepath.Join(s.s.Share, "Certificates", "AAD", "ACSBlob", "ACSBlob.pfx")); err != nil {
+		t.Fatal(err) // or stage would have nothing to do
+	}
+	before := print(t, filepath.Join(s.s.Share, "Certificates"))
+	var errs lines
+	errs.on = func(line string) {
+		if !strings.Contains(line, "publish 11 files") {
+			return
+		}
+		j, err := journal.Open(filepath.Join(s.s.Share, "_certstamp", "journal.jsonl"), bound[3], "another", time.Now)
+		if err == nil {
+			err = errors.Join(j.Append("rotate", "start", "starting", nil), j.Close())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	code := cli.Main(t.Context(), append([]string{"stage"}, bound...), cli.Env{
+		Stdin: strings.NewReader(""), Stdout: &errs, Stderr: &errs, Dir: s.w.Repo, Now: time.Now, Version: "test",
+		Getenv: func(name string) string { return s.w.Secrets[name] },
+	})
+	if code != 1 || !strings.Contains(errs.String(), "was started meanwhile") {
+		t.Errorf("exit %d, wanted 1:\n%s", code, errs.String())
+	}
+	if print(t, filepath.Join(s.s.Share, "Certificates")) != before {
+		t.Error("the set was changed")
 	}
 }
 

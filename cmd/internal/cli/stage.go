@@ -123,23 +123,10 @@ func (a *app) stage(ctx context.Context, b *bound, how binding, restore bool) er
 	if err := stage.BackupEquals(*p.Stage, a.backupFile(*p.Stage)); err != nil {
 		return stageFailure(ctx, b, a, err)
 	}
-	if err := a.guardIdentity(ctx, b); err != nil {
-		a.doc.Stamps = append(a.doc.Stamps, b.entry)
-		return err
-	}
-	if asserted(p, plan.AssertNoPEPCheck) {
-		// Nobody asks the stamp, so the journal's word is all there is: a set is never swapped under a rotation.
-		if digest, found := b.witness.unsettled(); found {
-			a.doc.Stamps = append(a.doc.Stamps, b.entry)
-			return refusedf("rotating", "find out how it ended first: certstamp rotate --attach with that plan", "the journal shows a rotation of plan %s whose end it does not know", digest)
-		}
-		a.progress("the privileged endpoint is not asked, as the plan asserts")
-	} else if err := a.guardStamp(ctx, b); err != nil {
-		a.doc.Stamps = append(a.doc.Stamps, b.entry)
-		return err
-	}
 	a.progress("publish %d files on %s", len(p.Stage.Files), p.Stage.Folder)
-	result, err := stage.Publish(ctx, sh, *p.Stage, b.digest, open, a.stageOptions(b, "stage"))
+	o := a.stageOptions(b, "stage")
+	o.Guard = func(ctx context.Context) error { return a.mayPublish(ctx, b, sh, restore) }
+	result, err := stage.Publish(ctx, sh, *p.Stage, b.digest, open, o)
 	if err != nil {
 		return halfDone(result, stageFailure(ctx, b, a, err))
 	}
@@ -150,6 +137,29 @@ func (a *app) stage(ctx context.Context, b *bound, how binding, restore bool) er
 	b.entry.Message = fmt.Sprintf("stage: %s: %d files on the share", result.Outcome, result.Files)
 	b.entry.Next = b.command("rotate")
 	a.doc.Stamps = append(a.doc.Stamps, b.entry)
+	return nil
+}
+
+// mayPublish is asked under the stamp's lock, which rotate takes too: no rotation of ours begins between the answer and the
+// swap.
+func (a *app) mayPublish(ctx context.Context, b *bound, sh stage.Share, restore bool) error {
+	if err := b.reread(sh); err != nil {
+		return err
+	}
+	if b.witness.started() && !restore {
+		return refusedf("started", b.command("rotate --attach"), "the rotation of this plan was started meanwhile: nothing is staged again")
+	}
+	if err := a.guardIdentity(ctx, b); err != nil {
+		return err
+	}
+	if !asserted(b.plan, plan.AssertNoPEPCheck) {
+		return a.guardStamp(ctx, b)
+	}
+	a.progress("the privileged endpoint is not asked, as the plan asserts")
+	// So the journal's word is all there is: a set is never swapped under a rotation.
+	if digest, found := b.witness.unsettled(); found {
+		return refusedf("rotating", "find out how it ended first: certstamp rotate --attach with that plan", "the journal shows a rotation of plan %s whose end it does not know", digest)
+	}
 	return nil
 }
 
@@ -216,12 +226,15 @@ func (b *bound) command(name string) string {
 // stageFailure gives a failure of the share its exit code. The transaction leaves the old set or the new one.
 func stageFailure(ctx context.Context, b *bound, a *app, err error) error {
 	var (
-		layout *stage.LayoutError
-		e      *stage.Error
+		layout  *stage.LayoutError
+		e       *stage.Error
+		refused *failure
 	)
 	b.entry.Outcome = "failed"
 	defer func() { a.doc.Stamps = append(a.doc.Stamps, b.entry) }()
 	switch {
+	case errors.As(err, &refused):
+		return refused // by our own guard
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return fail(exitInterrupted, "interrupted", errors.New("interrupted: the share shows the set before or the planned one, never a mixture"), "run the same command again")
 	case errors.As(err, &layout):
@@ -312,22 +325,26 @@ func (a *app) unstage(ctx context.Context, b *bound, how binding) error {
 	if err := a.openWitness(b, a.journalFile(b, how.journal), nil, true); err != nil {
 		return err
 	}
-	log, err := shareLog(sh)
-	if err != nil {
-		return environment("journal", fmt.Errorf("read the journal on the share: %w", err), "")
-	}
-	b.witness.others = append(b.witness.others, log)
-	// Endpoints change before a rotation ends, and one that failed is repeated with the files on the share.
-	if ended := b.witness.ended(); b.witness.started() && ended != string(rotate.Success) {
-		a.doc.Stamps = append(a.doc.Stamps, b.entry)
-		return refusedf("not-ended", b.command("rotate --attach"), "every endpoint serves the planned certificate, but the journal does not show that the rotation ended well (%q): the set stays on the share", ended)
-	}
-	result, err := stage.Unstage(ctx, sh, *b.plan.Stage, b.digest, a.stageOptions(b, "unstage"))
+	o := a.stageOptions(b, "unstage")
+	o.Guard = func(context.Context) error { return b.mayRemove(sh) }
+	result, err := stage.Unstage(ctx, sh, *b.plan.Stage, b.digest, o)
 	if err != nil {
 		return halfDone(result, stageFailure(ctx, b, a, err))
 	}
 	b.entry.Outcome = string(result.Outcome)
 	b.entry.Message = fmt.Sprintf("unstage: %s: %d files, and no PFX is left on the share", result.Outcome, result.Files)
 	a.doc.Stamps = append(a.doc.Stamps, b.entry)
+	return nil
+}
+
+// mayRemove is asked under the stamp's lock. Endpoints change before a rotation ends, and one that failed is repeated with the
+// files on the share.
+func (b *bound) mayRemove(sh stage.Share) error {
+	if err := b.reread(sh); err != nil {
+		return err
+	}
+	if ended := b.witness.ended(); b.witness.started() && ended != string(rotate.Success) {
+		return refusedf("not-ended", b.command("rotate --attach"), "every endpoint serves the planned certificate, but the journal does not show that the rotation ended well (%q): the set stays on the share", ended)
+	}
 	return nil
 }

@@ -115,6 +115,11 @@ func (a *app) hold(ctx context.Context, b *bound, sh stage.Share, command string
 		return stageFailure(ctx, b, a, err)
 	}
 	b.clean = append(b.clean, func() { _ = release() })
+	return b.reread(sh)
+}
+
+// reread adds what the journal on the share says now, under the lock, to what is known.
+func (b *bound) reread(sh stage.Share) error {
 	log, err := shareLog(sh)
 	if err != nil {
 		return environment("journal", fmt.Errorf("read the journal on the share: %w", err), "")

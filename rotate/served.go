@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/validate"
 )
 
@@ -43,22 +44,22 @@ func (m *machine) look(ctx context.Context) ([]Judged, error) {
 		if i >= 0 {
 			s = served[i]
 		}
-		out = append(out, Judged{Served: s, Leaf: judge(s, want.Previous, want.Planned)})
+		out = append(out, Judged{Served: s, Leaf: judge(s, want)})
 	}
 	m.out.Served = out
 	return out, nil
 }
 
-// judge names the leaf. When the previous leaf is not known, any other than the planned one may be it.
-func judge(s Served, previous, planned string) Leaf {
+// judge names the leaf over all samples.
+func judge(s Served, want plan.VerifyEndpoint) Leaf {
 	var onPlanned, onPrevious bool
 	for _, leaf := range s.Leaves {
-		switch {
-		case strings.EqualFold(leaf, planned):
+		switch want.State(leaf) {
+		case plan.StatePlanned:
 			onPlanned = true
-		case previous == "" || strings.EqualFold(leaf, previous):
+		case plan.StatePrevious:
 			onPrevious = true
-		default:
+		case plan.StateForeign:
 			return Foreign
 		}
 	}

@@ -19,7 +19,8 @@ const (
 	Unreachable Verdict = "unreachable"  // no sample got a certificate
 )
 
-// Want is which leaves an endpoint may serve, as hex SHA-256. Previous is empty when it isn't known.
+// Want is which leaves an endpoint may serve, as hex SHA-256. Previous is empty when it isn't known; then any leaf but the
+// planned one may be it, as in plan.VerifyEndpoint.
 type Want struct{ Previous, Planned string }
 
 // Judgement is an Observation held against a Want.
@@ -39,7 +40,7 @@ func Judge(o Observation, w Want) Judgement {
 			j.Failed++
 		case s.LeafSHA256 == w.Planned:
 			j.Planned++
-		case s.LeafSHA256 == w.Previous:
+		case w.Previous == "", s.LeafSHA256 == w.Previous:
 			j.Previous++
 		default:
 			j.Unknown++

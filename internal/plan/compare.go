@@ -1,5 +1,7 @@
 package plan
 
+import "strings"
+
 // State is what one endpoint serves, held against the plan.
 type State string
 
@@ -18,26 +20,26 @@ type EndpointState struct {
 	Leaf  string // served leaf, hex SHA-256; empty when unreachable
 }
 
-// Compare holds what is served against the plan. Leaves maps endpoint ids to the served leaf's hex SHA-256. An endpoint
-// that could not be read when the plan was made has no previous leaf, so whatever it serves now counts as previous.
+// State is which state a served leaf, as hex SHA-256, means; none is served when it is empty. An endpoint that could not be
+// read when the plan was made has no previous leaf, so whatever it serves now counts as previous.
+func (e VerifyEndpoint) State(leaf string) State {
+	switch {
+	case leaf == "":
+		return StateUnreachable
+	case strings.EqualFold(leaf, e.Planned):
+		return StatePlanned
+	case e.Previous == "", strings.EqualFold(leaf, e.Previous):
+		return StatePrevious
+	}
+	return StateForeign
+}
+
+// Compare holds what is served against the plan. Leaves maps endpoint ids to the served leaf's hex SHA-256.
 func Compare(v VerifySection, leaves map[string]string) []EndpointState {
 	out := make([]EndpointState, 0, len(v.Endpoints))
 	for _, e := range v.Endpoints {
-		s := EndpointState{VerifyEndpoint: e, Leaf: leaves[e.Endpoint]}
-		switch s.Leaf {
-		case "":
-			s.State = StateUnreachable
-		case e.Planned:
-			s.State = StatePlanned
-		case e.Previous:
-			s.State = StatePrevious
-		default:
-			s.State = StateForeign
-			if e.Previous == "" {
-				s.State = StatePrevious
-			}
-		}
-		out = append(out, s)
+		leaf := leaves[e.Endpoint]
+		out = append(out, EndpointState{VerifyEndpoint: e, State: e.State(leaf), Leaf: leaf})
 	}
 	return out
 }

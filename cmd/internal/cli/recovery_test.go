@@ -284,6 +284,16 @@ func TestIdentityBeforeStage(t *testing.T) {
 	}
 }
 
+// TestVerifyBeforeRotation with endpoints that nobody saw when the plan was made: what they serve is the certificate before,
+// not a stranger's.
+func TestVerifyBeforeRotation(t *testing.T) {
+	s := newStand(t, east)
+	s.pack()
+	bound := s.plan("plan.json")
+	s.simulate()
+	s.check(s.run(nil, append([]string{"verify"}, bound...)...), 1, "verify: 0 of 11", "the rest the one before", "run certstamp rotate")
+}
+
 // TestRepair mends what can be mended without the CA.
 func TestRepair(t *testing.T) {
 	s := newStand(t, east)

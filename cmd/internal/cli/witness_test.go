@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/certstamp/certstamp/internal/journal"
+	"github.com/certstamp/certstamp/internal/live"
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/rotate/pep"
 	"github.com/certstamp/certstamp/stage"
@@ -98,6 +100,22 @@ func TestNextCommand(t *testing.T) {
 		b := &bound{plan: p, file: "plan.json", digest: fmt.Sprintf("%064d", 0)}
 		if got := row.st.next(b, "d", row.expired); !strings.HasPrefix(got, row.next) {
 			t.Errorf("%s: got %q, want %q", row.name, got, row.next)
+		}
+	}
+}
+
+// TestOneTruthAboutLeaves: the plan decides what a served leaf means, and the room that looks says the same.
+func TestOneTruthAboutLeaves(t *testing.T) {
+	for _, previous := range []string{"", "old", "new"} {
+		for _, leaf := range []string{"", "old", "new", "other"} {
+			seen := live.Observation{Samples: []live.Served{{LeafSHA256: leaf}}}
+			if leaf == "" {
+				seen.Samples[0].Err = errors.New("no answer")
+			}
+			want := plan.VerifyEndpoint{Previous: previous, Planned: "new"}.State(leaf)
+			if got := verdictWords[live.Judge(seen, live.Want{Previous: previous, Planned: "new"}).Verdict]; got != string(want) {
+				t.Errorf("%q, with %q before: seen as %s, planned as %s", leaf, previous, got, want)
+			}
 		}
 	}
 }

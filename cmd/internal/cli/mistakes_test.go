@@ -92,6 +92,13 @@ func TestMistakes(t *testing.T) {
 		{name: "plan that reaches further", args: append([]string{"rotate"}, edited("user.json", func(b string) string {
 			return strings.Replace(b, `"user": "SIMULATED\\CloudAdmin"`, `"user": "SIMULATED\\Somebody"`, 1)
 		})...), code: 1, says: "Somebody"},
+		{name: "status of a plan for another target", args: append([]string{"status", "--stamp", s.name()}, edited("target.json", func(b string) string {
+			at := strings.Index(b, `"targetDigest": "`) + len(`"targetDigest": "`)
+			return b[:at] + strings.Repeat("0", 64) + b[at+64:]
+		})[:2]...), code: 1, says: "the plan was made for 0000"},
+		{name: "status of a plan that reaches further", args: append([]string{"status", "--stamp", s.name()}, edited("host.json", func(b string) string {
+			return strings.ReplaceAll(b, `"host": "adminportal.east.azurestack.contoso.example"`, `"host": "adminportal.stamp.invalid"`)
+		})[:2]...), code: 1, says: "stamp.invalid"},
 		{name: "plan of the wrong kind", args: append([]string{"bmc"}, bound...), code: 2, says: "kind external"},
 		{name: "plan of the wrong kind to rotate", args: append([]string{"rotate"}, bmc...), code: 2, says: "kind bmc"},
 		{name: "stamp file led elsewhere", prepare: func() func() {
@@ -143,6 +150,7 @@ func TestMistakes(t *testing.T) {
 		})
 	}
 	s.t = t
+	s.keptPlan()
 	if n := s.starts(); n != 0 {
 		t.Errorf("a rotation was started %d times", n)
 	}
@@ -152,6 +160,25 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 	s.holdsNoSecret()
+}
+
+// keptPlan holds that status takes no plan that is not the one its name says.
+func (s *stand) keptPlan() {
+	s.t.Helper()
+	kept, err := filepath.Glob(filepath.Join(s.w.Repo, ".certstamp", "east", "plan-*.json"))
+	if err != nil || len(kept) == 0 {
+		s.t.Fatalf("no plan is kept: %v", err)
+	}
+	for _, name := range kept {
+		b, err := os.ReadFile(name)
+		if err == nil {
+			err = os.WriteFile(name, append(b, '\n'), 0o600)
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.check(s.run(nil, append([]string{"status", "--stamp", s.name()}, s.allow()...)...), 0, "is not the plan that its name says", "next: certstamp validate")
 }
 
 var stack = regexp.MustCompile(`goroutine \d+|\.go:\d+|runtime error`)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/certstamp/certstamp/cmd/internal/report"
 	"github.com/certstamp/certstamp/internal/journal"
 	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/internal/stamp"
 	"github.com/certstamp/certstamp/rotate"
 	"github.com/certstamp/certstamp/rotate/pep"
 	"github.com/certstamp/certstamp/stage"
@@ -86,6 +88,9 @@ func (a *app) statusOf(ctx context.Context, j *job, file string) (report.Stamp, 
 	if b.plan.Stamp.Name != s.Name {
 		return entry, usagef("", "the plan is for stamp %q, not %q", b.plan.Stamp.Name, s.Name)
 	}
+	if err := fits(b.plan, s); err != nil {
+		return entry, err
+	}
 	entry.PlanSHA256, entry.PlanFile = b.digest, b.file
 	fact("plan", "%s, made %s, valid until %s", b.plan.Kind, b.plan.AsOf, b.plan.ValidUntil)
 	st := standing{bound: b}
@@ -95,11 +100,7 @@ func (a *app) statusOf(ctx context.Context, j *job, file string) (report.Stamp, 
 		problems = append(problems, err)
 	}
 
-	folder := s.Share.Folder
-	if b.plan.Stage != nil {
-		folder = b.plan.Stage.Folder
-	}
-	sh, err := a.share(b, folder)
+	sh, err := a.share(b, s.Share.Folder)
 	if err != nil {
 		note("share", err)
 		sh = nil
@@ -256,6 +257,31 @@ func rerunCommand(p *plan.Plan, dir string) string {
 	return fmt.Sprintf("certstamp plan --stamp %s --kind rerun --rerun-of internal --reason %q", dir, why)
 }
 
+// fits holds a plan that nobody approved against the stamp file, before a name in it is looked up or a folder opened.
+func fits(p *plan.Plan, s *stamp.Stamp) error {
+	const next = "check out the plan's commit, or make a new plan"
+	if got := s.Target().Digest(); p.Stamp.TargetDigest != got {
+		return refusedf("target", next, "%s leads to target %s, and the plan was made for %s", s.File, got, p.Stamp.TargetDigest)
+	}
+	if p.Simulated != s.Simulated {
+		return refusedf("target", next, "simulated is %v in %s and %v in the plan", s.Simulated, s.File, p.Simulated)
+	}
+	if v := p.Verify; v != nil {
+		if v.Port != s.Port || !slices.Equal(v.Resolve, s.Resolve) {
+			return refusedf("target", next, "the plan reaches the endpoints of stamp %s by another port or resolve list than %s", s.Name, s.File)
+		}
+		for _, e := range v.Endpoints {
+			if !strings.HasSuffix(strings.ToLower(e.Host), "."+strings.ToLower(s.Domain())) {
+				return refusedf("target", next, "the plan names %q, which does not lie in the stamp's domain %s", e.Host, s.Domain())
+			}
+		}
+	}
+	if p.Stage != nil && p.Stage.Folder != s.Share.Folder {
+		return refusedf("target", next, "the plan names the share %q, and %s %q", p.Stage.Folder, s.File, s.Share.Folder)
+	}
+	return nil
+}
+
 // unapproved reads a plan to look at it. Nothing is sent or changed on its word but a login that the target permits.
 func (a *app) unapproved(file string) (*bound, error) {
 	raw, err := readNamed(a.path(file))
@@ -278,7 +304,8 @@ func (a *app) keepPlan(b *bound, journalFile string) error {
 	return writeFile(name, b.bytes, 0o644)
 }
 
-// lastPlan is the plan that was worked with last from here, or none.
+// lastPlan is the plan that was worked with last from here, or none. A copy that is no longer what its name says is passed
+// over.
 func (a *app) lastPlan(name string) string {
 	dir := filepath.Join(stateDir, name)
 	entries, err := os.ReadDir(a.path(dir))
@@ -291,12 +318,17 @@ func (a *app) lastPlan(name string) string {
 	}
 	var plans []found
 	for _, e := range entries {
-		digest, ok := strings.CutPrefix(e.Name(), "plan-")
+		digest, ok := strings.CutPrefix(strings.TrimSuffix(e.Name(), ".json"), "plan-")
 		if !ok {
 			continue
 		}
-		info, err := os.Stat(a.path(filepath.Join(dir, "journal-"+strings.TrimSuffix(digest, ".json")+".jsonl")))
+		info, err := os.Stat(a.path(filepath.Join(dir, "journal-"+digest+".jsonl")))
 		if err != nil {
+			continue
+		}
+		raw, err := readNamed(a.path(filepath.Join(dir, e.Name())))
+		if err != nil || digest == "" || !strings.HasPrefix(plan.Digest(raw), digest) {
+			a.progress("%s is not the plan that its name says: remove it", filepath.ToSlash(filepath.Join(dir, e.Name())))
 			continue
 		}
 		plans = append(plans, found{filepath.Join(dir, e.Name()), info.ModTime().UnixNano()})

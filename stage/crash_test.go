@@ -305,6 +305,41 @@ func TestTwiceIsOnce(t *testing.T) {
 	}
 }
 
+// TestEverySetIsKept: going back to a plan that was staged before keeps the set of the plan in between, until unstage.
+func TestEverySetIsKept(t *testing.T) {
+	dir := t.TempDir()
+	sh := folder(t, dir)
+	first := set{"ACSBlob/ACSBlob.pfx": "first blob", "Admin Portal/AdminPortal.pfx": "first portal"}
+	for i, s := range []set{first, older, newer, older} {
+		publish(t, sh, s, fmt.Sprint("run-", i))
+	}
+	kept := map[string]bool{}
+	err := filepath.WalkDir(filepath.Join(dir, "_certstamp"), func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(p)
+		kept[string(b)] = true
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []set{first, older, newer} {
+		for name, b := range s {
+			if !kept[b] {
+				t.Errorf("%s of %q is gone", name, b)
+			}
+		}
+	}
+	if _, err := stage.Unstage(t.Context(), sh, older.section("AAD"), digest("x"), options("run-9")); err != nil {
+		t.Error(err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("%v is left, %v", entries, err)
+	}
+}
+
 // TestUnstageRemovesOnlyThePlan stops before the first removal when somebody else's file lies among the planned ones.
 func TestUnstageRemovesOnlyThePlan(t *testing.T) {
 	dir := t.TempDir()

@@ -244,8 +244,6 @@ func (t *transaction) staged() string {
 
 func (t *transaction) undo() string { return path.Join(work, undoPrefix+t.run) }
 
-func (t *transaction) previous() string { return path.Join(work, previousPrefix+t.digest[:shortID]) }
-
 // hashes reads every file of the live set. Size and time prove nothing.
 func (t *transaction) hashes(l *layout) (map[string]string, error) {
 	out := map[string]string{}
@@ -447,19 +445,21 @@ func (t *transaction) keep() error {
 	if err := t.removeTree(path.Join(work, stagePrefix+t.run)); err != nil {
 		return err
 	}
-	return t.retire(t.undo(), t.previous())
+	return t.retire(t.undo(), t.run)
 }
 
-// retire moves an undo folder to the name under which it is kept. The first set kept for a plan is the true one before
-// it; later ones are copies of the plan's own.
-func (t *transaction) retire(undo, previous string) error {
+// retire moves an undo folder to the name under which it is kept: the plan's, or the run's where the plan has kept a set
+// already. Nothing that another plan may have published is dropped before unstage, which comes after the proof.
+func (t *transaction) retire(undo, run string) error {
+	id, _, _ := strings.Cut(run, "-")
+	previous := path.Join(work, previousPrefix+id)
 	if _, err := t.sh.Stat(undo); missing(err) {
 		return nil
 	} else if err != nil {
 		return wrap("look at "+undo, err)
 	}
 	if _, err := t.sh.Stat(previous); err == nil {
-		return t.removeTree(undo)
+		previous = path.Join(work, previousPrefix+run)
 	} else if !missing(err) {
 		return wrap("look at "+previous, err)
 	}
@@ -554,8 +554,7 @@ func (t *transaction) recoverUndo(at, run string) error {
 		if err != nil {
 			return wrap("look at "+to, err)
 		}
-		id, _, _ := strings.Cut(run, "-")
-		return t.retire(at, path.Join(work, previousPrefix+id))
+		return t.retire(at, run)
 	}
 	return t.removeTree(at)
 }

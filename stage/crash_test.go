@@ -374,6 +374,35 @@ func TestWrongBytesTouchNothing(t *testing.T) {
 	}
 }
 
+// liar is a share that returns other bytes below a folder than were written there.
+type liar struct {
+	stage.Share
+	below string
+}
+
+func (l liar) ReadFile(name string, most int64) ([]byte, error) {
+	b, err := l.Share.ReadFile(name, most)
+	if err == nil && strings.HasPrefix(name, l.below) {
+		b = append(b, 'x')
+	}
+	return b, err
+}
+
+// TestHintsTellWhatWasPublished: after the swap it is not true that nothing was.
+func TestHintsTellWhatWasPublished(t *testing.T) {
+	for below, wanted := range map[string]string{"_certstamp/stage-": "nothing was published", "Certificates/": "do not rotate"} {
+		dir := t.TempDir()
+		r, err := stage.Publish(t.Context(), liar{folder(t, dir), below}, newer.section("AAD"), digest("new"), newer.open, options("run-1"))
+		var e *stage.Error
+		if !errors.As(err, &e) || e.Class != stage.ClassVerification || !strings.Contains(e.Hint(), wanted) {
+			t.Errorf("%s: got %v, wanted a hint with %q", below, err, wanted)
+		}
+		if published := len(served(t, dir, "AAD")) > 0; published != r.Changed || published == strings.Contains(e.Hint(), "nothing") {
+			t.Errorf("%s: published %v, changed %v, hint %q", below, published, r.Changed, e.Hint())
+		}
+	}
+}
+
 func TestOneAtATime(t *testing.T) {
 	dir := t.TempDir()
 	first, second := folder(t, dir), folder(t, dir)

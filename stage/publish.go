@@ -103,9 +103,13 @@ func Publish(ctx context.Context, sh Share, sec plan.StageSection, digest string
 		do   func() error
 	}{
 		{"upload", func() error { return t.upload(data) }},
-		{"read back", func() error { return t.readBack(t.staged()) }},
+		{"read back", func() error {
+			return t.readBack(t.staged(), "the share returned other bytes than were written: check the server, nothing was published")
+		}},
 		{"swap", t.swap},
-		{"prove", func() error { return t.readBack(live(sec)) }},
+		{"prove", func() error {
+			return t.readBack(live(sec), "the set is published and does not read back as planned: check the server, and do not rotate before stage says that the share holds the planned set")
+		}},
 		{"keep", t.keep},
 	} {
 		if err := ctx.Err(); err != nil && step.name != "prove" && step.name != "keep" {
@@ -342,8 +346,8 @@ func parallel(names []string, do func(string) error) error {
 	return first
 }
 
-// readBack holds what lies in dir against the plan: exactly the set, byte for byte.
-func (t *transaction) readBack(dir string) error {
+// readBack holds what lies in dir against the plan: exactly the set, byte for byte. Todo is for whoever reads that it is not.
+func (t *transaction) readBack(dir, todo string) error {
 	want := map[string]string{}
 	for _, f := range t.sec.Files {
 		want[path.Join(dir, f.Folder, f.Name)] = f.SHA256
@@ -363,7 +367,7 @@ func (t *transaction) readBack(dir string) error {
 		}
 	}
 	if len(names) != len(want) {
-		return &Error{Class: ClassVerification, Step: "read back " + dir, Err: fmt.Errorf("%d files, wanted %d", len(names), len(want))}
+		return &Error{Class: ClassVerification, Step: "read back " + dir, Err: fmt.Errorf("%d files, wanted %d", len(names), len(want)), Todo: todo}
 	}
 	return parallel(names, func(name string) error {
 		b, err := t.sh.ReadFile(name, maxPFX)
@@ -371,7 +375,7 @@ func (t *transaction) readBack(dir string) error {
 			return wrap("read "+name, err)
 		}
 		if got := sum(b); got != want[name] {
-			return &Error{Class: ClassVerification, Step: "read back " + quote(name), Err: fmt.Errorf("SHA-256 %s, wanted %s", got, orNothing(want[name]))}
+			return &Error{Class: ClassVerification, Step: "read back " + quote(name), Err: fmt.Errorf("SHA-256 %s, wanted %s", got, orNothing(want[name])), Todo: todo}
 		}
 		return nil
 	})

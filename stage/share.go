@@ -85,7 +85,7 @@ func (e *Error) Hint() string {
 	case ClassTransport:
 		return "run again: whatever was half done is put right first"
 	case ClassVerification:
-		return "the share returned other bytes than were written: check the server, nothing was published"
+		return "the share returned other bytes than were written: check the server"
 	}
 	return ""
 }

@@ -256,7 +256,11 @@ func halfDone(r stage.Result, err error) error {
 	if !r.Changed || !errors.As(err, &f) {
 		return err
 	}
-	return fail(exitPartly, f.reason, fmt.Errorf("the set on the share was changed, then: %w", f.err), "run the same command again: whatever was half done is put right first")
+	hint := "run the same command again: whatever was half done is put right first"
+	if f.reason == string(stage.ClassVerification) {
+		hint = f.hint // running it again mends no server
+	}
+	return fail(exitPartly, f.reason, fmt.Errorf("the set on the share was changed, then: %w", f.err), hint)
 }
 
 func (a *app) stageCheck(ctx context.Context, b *bound) error {

@@ -108,6 +108,7 @@ func Endings() []Ending {
 	return []Ending{
 		{"set", Success, "the cmdlet ended without an error, and the stamp sees its BMCs", "tell other tools that log in to the BMCs the new credential"},
 		{"proved", Success, "every node takes the new credential, and the stamp sees its BMCs", "tell other tools that log in to the BMCs the new credential"},
+		{"already", Success, "the journal shows that an earlier run saw it end well, and nothing seen now contradicts that", "tell other tools that log in to the BMCs the new credential"},
 		{"call-failed", Failed, "the cmdlet ended with the stamp's error", "fix the cause the stamp names, then make a new plan"},
 		{"proved-not", Failed, "the outcome was unknown, and no node takes the new credential", "make a new plan"},
 		{"mixed", Partly, "some nodes take the new credential, others don't", "set the others by the hardware's own tools, then plan with update: external"},
@@ -171,6 +172,17 @@ func Started(entries []Entry) bool {
 		}
 	}
 	return started
+}
+
+// succeeded reports whether a journal shows a start that was seen to end well. What a later run could not find out takes
+// nothing back.
+func succeeded(entries []Entry) bool {
+	for i, e := range entries {
+		if e.Step == stepEnd && e.State == string(Success) {
+			return Started(entries[:i])
+		}
+	}
+	return false
 }
 
 type change struct {
@@ -239,7 +251,11 @@ func (c *change) run(ctx context.Context) {
 	}
 	if c.out.Started {
 		c.event(Event{Text: "the journal shows that the cmdlet was sent: it is not sent again"})
-		c.resolve(ctx, "sent-before", nil)
+		said := "sent-before"
+		if succeeded(c.d.Journal.Entries()) {
+			said = "already"
+		}
+		c.resolve(ctx, said, nil)
 		return
 	}
 	if err := pep.Resolvable(c.j.BMC.Call, c.j.Secrets); err != nil {
@@ -392,7 +408,7 @@ func (c *change) resolve(ctx context.Context, said string, cause error) {
 		c.end("mixed", nil)
 	case c.out.Proof == New && seen:
 		c.end("proved", nil)
-	case c.out.Proof == New, said == "set" && !seen:
+	case c.out.Proof == New, (said == "set" || said == "already") && !seen:
 		c.end("not-seen", nil)
 	case c.out.Proof == Old && said != "call-failed":
 		c.end("proved-not", nil)

@@ -127,6 +127,16 @@ func TestEndings(t *testing.T) {
 		{"sent before, proved since", func(s *stamp, _ *Job) {
 			s.entries, s.probe, s.proof = []Entry{{"run-0", stepStart, stateStarting}}, true, New
 		}, "proved", 0},
+		{"sent before, and seen to end well", func(s *stamp, _ *Job) {
+			s.entries = []Entry{{"run-0", stepStart, stateStarting}, {"run-0", stepEnd, string(Success)}, {"run-1", stepEnd, string(Unknown)}}
+		}, "already", 0},
+		{"the same, and the stamp no longer sees its BMCs", func(s *stamp, _ *Job) {
+			s.entries = []Entry{{"run-0", stepStart, stateStarting}, {"run-0", stepEnd, string(Success)}}
+			s.health.Healthy = false
+		}, "not-seen", 0},
+		{"sent before, and the end was not seen", func(s *stamp, _ *Job) {
+			s.entries = []Entry{{"run-0", stepStart, stateStarting}, {"run-0", stepEnd, string(Unknown)}}
+		}, "sent-before", 0},
 		{"another stamp", func(s *stamp, _ *Job) { s.info.RegionName = "west" }, "wrong-stamp", 0},
 		{"a release with the older cmdlet", func(s *stamp, _ *Job) { s.syntax.Parameters = nil }, "bad-call", 0},
 		{"a password in clear", func(_ *stamp, j *Job) { j.BMC.Call.Parameters[0].Type = "String" }, "bad-call", 0},

@@ -37,15 +37,9 @@ func (a *app) bmcCommand() *cobra.Command {
 
 func (a *app) bmc(ctx context.Context, b *bound, how binding) error {
 	p := b.plan
-	if err := a.checkout(b); err != nil {
+	sh, err := a.bmcShare(b, a.journalFile(b, how.journal))
+	if err != nil {
 		return err
-	}
-	var sh stage.Share
-	if folder := b.job.stamp.Share.Folder; folder != "" {
-		var err error
-		if sh, err = a.share(b, folder); err != nil {
-			return err
-		}
 	}
 	if err := a.openWitness(b, a.journalFile(b, how.journal), sh, true); err != nil {
 		return err
@@ -84,6 +78,31 @@ func (a *app) bmc(ctx context.Context, b *bound, how binding) error {
 		},
 	}, bmc.Job{Stamp: p.Stamp, Simulated: p.Simulated, BMC: *p.BMC, Secrets: a.secrets})
 	return a.handedOver(ctx, b, out, err)
+}
+
+// bmcShare opens the share that holds the stamp's lock and journal, which the stamp file names: a plan of this kind does not.
+// Once the local journal shows a start, the checkout may have moved on: nothing is sent again, so the lock is not missed.
+func (a *app) bmcShare(b *bound, journalFile string) (stage.Share, error) {
+	err := a.checkout(b)
+	if err == nil {
+		if b.job.stamp.Share.Folder == "" {
+			return nil, nil
+		}
+		var sh stage.Share
+		if sh, err = a.share(b, b.job.stamp.Share.Folder); err == nil {
+			return sh, nil
+		}
+	}
+	log, readErr := fileLog(journalFile)
+	if readErr != nil {
+		return nil, err
+	}
+	if _, started := log.Started(b.digest); !started {
+		return nil, err
+	}
+	a.progress("the share is left out, the journal here shows the start: %v", err)
+	b.job = nil
+	return nil, nil
 }
 
 func (a *app) handedOver(ctx context.Context, b *bound, out bmc.Outcome, cause error) error {

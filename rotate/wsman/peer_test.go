@@ -38,6 +38,7 @@ const (
 	silence  // no answer, and nothing is processed
 	away     // the fault of a shell that was disconnected
 	faulty   // the fault in peer.code
+	hollow   // an answer with nothing in it
 )
 
 const (
@@ -253,7 +254,10 @@ func (p *peer) request(nc net.Conn, sec *security, plain []byte) bool {
 	if what == faulty {
 		answer = faultXML(id, fmt.Sprint(p.code), "no")
 	}
-	if what != away && what != faulty {
+	if what == hollow {
+		answer, status = answerXML(act+"Response", id, `<rsp:ReceiveResponse/>`), 200
+	}
+	if what != away && what != faulty && what != hollow {
 		answer, status = p.operation(op, act, id, timeout, root.child(nsSOAP, "Body"))
 	}
 	switch what {

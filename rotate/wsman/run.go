@@ -28,10 +28,16 @@ type Run struct {
 }
 
 // ErrBusy means that the session is running another command, or is closed.
-var ErrBusy = errors.New("wsman: the session runs one command at a time")
+var ErrBusy = &hinted{
+	text: "wsman: the session runs one command at a time",
+	hint: "wait for the command that runs, or open another session",
+}
 
 // ErrNotStoppable means that a command that changes something is never stopped half-way.
-var ErrNotStoppable = errors.New("wsman: a changing command is not stopped")
+var ErrNotStoppable = &hinted{
+	text: "wsman: a changing command is not stopped",
+	hint: "leave it running: detach, and ask the stamp how it ended",
+}
 
 // Invoke sends a command and returns when the server has taken it, or when that failed; Result tells which. Cancelling
 // ctx leaves the command running.

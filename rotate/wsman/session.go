@@ -27,6 +27,7 @@ type Session struct {
 	run    *Run       // the latest
 	closed bool
 	broken error // why no further command can run
+	early  int   // Receives in a row that came back empty at once
 
 	closing  atomic.Bool
 	cancelMu sync.Mutex
@@ -234,10 +235,19 @@ func (s *Session) receiveStream(ctx context.Context, stream psrp.GUID, patience 
 	var window context.Context
 	reconnects := 0
 	for attempt := 0; ; attempt++ {
+		if s.early > mostEarly {
+			if err := s.cfg.Wait(ctx, s.backoff(min(s.early-mostEarly-1, 5))); err != nil {
+				return false, err
+			}
+		}
+		begun := time.Now()
 		body, _, err := s.call(ctx, s.receive, receiveRequest(s.shell, command), false)
 		if err == nil {
-			return s.deliver(stream, command, body)
+			done, got, err := s.deliver(stream, command, body)
+			s.held(begun, got || done || err != nil)
+			return done, err
 		}
+		s.held(begun, faultCode(err) != FaultTimedOut) // any other failure has its own pause
 		switch {
 		case ctx.Err() != nil:
 			return false, ctx.Err()
@@ -268,17 +278,31 @@ func (s *Session) receiveStream(ctx context.Context, stream psrp.GUID, patience 
 	}
 }
 
-func (s *Session) deliver(stream psrp.GUID, command string, body *element) (bool, error) {
+// mostEarly is how many Receives in a row may come back empty at once. A server holds an empty one for the operation timeout;
+// one that does not would be asked as fast as the network allows, for hours.
+const (
+	mostEarly = 3
+	atOnce    = time.Second
+)
+
+// held notes whether a Receive was worth its round trip: it brought something, or the server held it for a while.
+func (s *Session) held(begun time.Time, brought bool) {
+	if s.early++; brought || time.Since(begun) >= atOnce {
+		s.early = 0
+	}
+}
+
+func (s *Session) deliver(stream psrp.GUID, command string, body *element) (done, got bool, err error) {
 	r, err := parseReceived(body, command)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	for _, b := range r.data {
 		if err := s.core.Receive(stream, b); err != nil {
-			return r.done, err
+			return r.done, true, err
 		}
 	}
-	return r.done, nil
+	return r.done, len(r.data) > 0, nil
 }
 
 func (s *Session) reconnect(ctx context.Context, command string) error {

@@ -167,6 +167,89 @@ func TestQuietServerIsAskedAgain(t *testing.T) {
 	})
 }
 
+// A server that has nothing and says so at once, instead of holding the question, is not asked without a pause.
+func TestImpatientServerIsNotHammered(t *testing.T) {
+	for _, what := range []action{faulty, hollow} {
+		world(t, func(t *testing.T, p *peer) {
+			p.code = FaultTimedOut
+			p.serve = func(p *peer, r psrp.PipelineRequested) {
+				time.Sleep(10 * time.Minute) // of the bubble
+				p.finish(r.ID, psrp.PipelineCompleted, nil)
+			}
+			s := mustDial(t, p)
+			begun := time.Now()
+			p.goes = func(op string, _ int) action {
+				if op == "Receive" && time.Since(begun) < 10*time.Minute {
+					return what
+				}
+				return fine
+			}
+			if err := errOf(s.Invoke(t.Context(), readOnly, Options{}).Result()); err != nil {
+				t.Error(err)
+			}
+			if n := p.operations("Receive"); n > 300 {
+				t.Errorf("%d Receives in ten minutes", n)
+			}
+			_ = s.Close(t.Context())
+		})
+	}
+}
+
+// The pause ends with the context.
+func TestImpatientServerDoesNotHoldACancel(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.code = FaultTimedOut
+		p.serve = func(p *peer, r psrp.PipelineRequested) {}
+		s := mustDial(t, p)
+		p.goes = func(op string, _ int) action {
+			if op == "Receive" {
+				return faulty
+			}
+			return fine
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		begun := time.Now()
+		err := errOf(s.Invoke(ctx, readOnly, Options{}).Result())
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != time.Minute {
+			t.Errorf("got %v after %v", err, time.Since(begun))
+		}
+		_ = s.Close(t.Context())
+	})
+}
+
+// One lane's login may take half a minute. The other's wait for its turn ends with the context all the same.
+func TestWaitingForTheLoginEndsWithTheContext(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.mute = func(n int) bool {
+			if n == 1 {
+				time.Sleep(20 * time.Second) // of the bubble
+			}
+			return false
+		}
+		cfg := p.config()
+		cfg.Gate = &Gate{}
+		first, err1 := NewTransport(cfg)
+		second, err2 := NewTransport(cfg)
+		if err := errors.Join(err1, err2); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		go func() { done <- first.renew(t.Context()) }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begun := time.Now()
+		if err := second.renew(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != time.Second {
+			t.Errorf("got %v after %v", err, time.Since(begun))
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		_, _ = first.Close(), second.Close()
+	})
+}
+
 func TestFailuresOfThePipeline(t *testing.T) {
 	world(t, func(t *testing.T, p *peer) {
 		p.serve = func(p *peer, r psrp.PipelineRequested) {
@@ -952,7 +1035,7 @@ func TestLoginThatDoesNotHold(t *testing.T) {
 
 func TestHintsAreGiven(t *testing.T) {
 	for _, err := range []error{
-		ErrUnauthorized, ErrUnanswered, ErrUnsealed, ErrNoNTLM, ErrCertificate, &Fault{Code: FaultAccessDenied}, &Fault{Code: FaultConfiguration},
+		ErrUnauthorized, ErrUnanswered, ErrBusy, ErrNotStoppable, ErrUnsealed, ErrNoNTLM, ErrCertificate, &Fault{Code: FaultAccessDenied}, &Fault{Code: FaultConfiguration},
 		&Fault{Code: 2150859173}, &ConnectError{Err: errors.New("x")}, &ConnectError{Err: ErrNoNTLM}, &psrp.OutcomeUnknownError{},
 	} {
 		var h interface{ Hint() string }

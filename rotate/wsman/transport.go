@@ -15,17 +15,35 @@ import (
 // Gate lets a password be tried until it is refused once, or until mostUnanswered logins in a row got no answer. All
 // connections of a session share one, and all sessions of a run should: the account counts attempts, not sessions.
 type Gate struct {
-	mu         sync.Mutex
+	once sync.Once
+	turn chan struct{} // held over an AUTHENTICATE and its answer; a channel, because waiting for it must end with a context
+
+	mu         sync.Mutex // of what is below, never held over I/O
 	refused    bool
 	unanswered int
 }
+
+// enter waits for the turn to log in.
+func (g *Gate) enter(ctx context.Context) error {
+	g.once.Do(func() { g.turn = make(chan struct{}, 1) })
+	select {
+	case g.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *Gate) leave() { <-g.turn }
 
 // mostUnanswered leaves room below the five or so refused logins after which accounts are locked: what got no answer may
 // have been refused.
 const mostUnanswered = 3
 
-// closed says why the password must not be tried any more. g.mu is held.
+// closed says why the password must not be tried any more.
 func (g *Gate) closed() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	switch {
 	case g.refused:
 		return ErrUnauthorized
@@ -35,16 +53,23 @@ func (g *Gate) closed() error {
 	return nil
 }
 
-func (g *Gate) check() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.closed()
-}
-
 func (g *Gate) refuse() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.refused = true
+}
+
+// ask counts a login before it is sent, because its answer may never come.
+func (g *Gate) ask() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.unanswered++
+}
+
+func (g *Gate) accept() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.unanswered = 0
 }
 
 // Transport exchanges envelopes over one authenticated connection, which it opens when needed. One exchange runs at a
@@ -191,7 +216,7 @@ func (t *Transport) connect(ctx context.Context) error {
 		return nil
 	}
 	t.drop()
-	if err := t.cfg.Gate.check(); err != nil {
+	if err := t.cfg.Gate.closed(); err != nil {
 		return err
 	}
 	t.dials.Add(1)
@@ -259,12 +284,14 @@ func (t *Transport) login(ctx context.Context, c *conn) (sealer, error) {
 		return nil, errors.New("wsman: the CHALLENGE cannot be answered")
 	}
 	g := t.cfg.Gate
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	if err := g.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer g.leave()
 	if err := g.closed(); err != nil {
 		return nil, err
 	}
-	g.unanswered++ // until the host has said yes or no
+	g.ask()
 	a, err = loginPost(ctx, c, token)
 	if err == nil && a.status != 200 && a.status != 401 {
 		err = &StatusError{Code: a.status, ContentType: a.contentType}
@@ -275,10 +302,10 @@ func (t *Transport) login(ctx context.Context, c *conn) (sealer, error) {
 	case err != nil:
 		return nil, err
 	case a.status == 401:
-		g.refused = true
+		g.refuse()
 		return nil, ErrUnauthorized
 	}
-	g.unanswered = 0
+	g.accept()
 	switch {
 	case c.broken:
 		return nil, errors.New("the host closes the connection after the login")

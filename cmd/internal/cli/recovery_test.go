@@ -294,6 +294,37 @@ func TestVerifyBeforeRotation(t *testing.T) {
 	s.check(s.run(nil, append([]string{"verify"}, bound...)...), 1, "verify: 0 of 11", "the rest the one before", "run certstamp rotate")
 }
 
+// TestExpiryGatesTheFirstChange: an expired plan begins nothing, and what it has begun is seen to its end. The text that was
+// reviewed before tells what users will notice.
+func TestExpiryGatesTheFirstChange(t *testing.T) {
+	s := newStand(t, east)
+	s.simulate()
+	s.pack()
+	a := s.run(nil, "plan", "--stamp", s.name(), "--out", "../plan.json")
+	s.check(a, 0, "users: public addresses of the stamp are unreachable for 2-5 minutes once during the run")
+	bound := append([]string{"--plan", "../plan.json", "--plan-sha256", a.doc.Stamps[0].PlanSHA256}, s.allow()...)
+	later := func() time.Time { return time.Now().Add(8 * 24 * time.Hour) }
+
+	s.now = later
+	s.check(s.run(nil, append([]string{"stage"}, bound...)...), 1, "valid until")
+	s.now = time.Now
+	s.must(nil, append([]string{"stage"}, bound...)...)
+	s.now = later
+	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 1, "valid until")
+	if n := s.starts(); n != 0 {
+		t.Fatalf("the stamp was asked to rotate %d times", n)
+	}
+	s.now = time.Now
+	s.must(nil, append([]string{"rotate"}, bound...)...)
+	s.now = later
+	for _, step := range [][]string{{"rotate", "--attach"}, {"rotate"}, {"verify"}, {"stage", "--restore"}, {"unstage"}} {
+		s.check(s.run(nil, append(step, bound...)...), 0)
+	}
+	if n := s.starts(); n != 1 {
+		t.Errorf("the stamp was asked to rotate %d times", n)
+	}
+}
+
 // TestRepair mends what can be mended without the CA.
 func TestRepair(t *testing.T) {
 	s := newStand(t, east)

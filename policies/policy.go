@@ -20,7 +20,8 @@ var files embed.FS
 
 // Policy is everything in the tables, with a stamp's own policy file applied. Read-only once made.
 type Policy struct {
-	endpoints   []Endpoint
+	endpoints   []Endpoint // of the Deployment type
+	providers   []Endpoint // of the other types
 	rules       []rule
 	transitions []transition
 	gates       []Gate
@@ -41,6 +42,7 @@ func Default() (*Policy, error) {
 		into any
 	}{
 		{"endpoints", &p.endpoints},
+		{"resource-providers", &p.providers},
 		{"rules", &p.rules},
 		{"transitions", &p.transitions},
 		{"gates", &p.gates},
@@ -60,6 +62,11 @@ func Default() (*Policy, error) {
 		}
 		_, _ = fmt.Fprintf(h, "%s %d\n", f.name, len(b))
 		_, _ = h.Write(b) // a hash never fails
+	}
+	for i := range p.endpoints {
+		if p.endpoints[i].Type == "" {
+			p.endpoints[i].Type = Deployment
+		}
 	}
 	p.digest = hex.EncodeToString(h.Sum(nil))
 	return p, p.roots.read()
@@ -81,10 +88,11 @@ func strict(b []byte, into any) error {
 // Digest is the hex SHA-256 of everything that holds, a stamp's own policy file included.
 func (p *Policy) Digest() string { return p.digest }
 
-// Catalogue is every endpoint of every release, in the order people see them.
+// Catalogue is every endpoint of every release that a rotation takes, in the order people see them.
 func (p *Policy) Catalogue() []Endpoint { return slices.Clone(p.endpoints) }
 
-// Endpoints are the endpoints that a stamp of this release and identity system has, in catalogue order.
+// Endpoints are the endpoints that a stamp of this release and identity system has, in catalogue order: the Deployment
+// type, and nothing of resource providers.
 func (p *Policy) Endpoints(v Version, id Identity, optional []string) []Endpoint {
 	var out []Endpoint
 	for _, e := range p.endpoints {

@@ -44,17 +44,21 @@ func (s Span) Has(v Version) bool {
 	return r >= s.From && (s.Until == 0 || r < s.Until)
 }
 
-// Endpoint is one external endpoint of a stamp: one folder with one PFX on the share.
+// Endpoint is one external endpoint of a stamp: one folder with one PFX on the share, or with a resource provider.
 type Endpoint struct {
-	ID       string     `yaml:"id"`                 // acs-blob
-	Folder   string     `yaml:"folder"`             // ACSBlob, spelled as the stamp spells it, spaces included
-	Also     []string   `yaml:"also,omitempty"`     // other spellings met in documents: recognised, then "rename to"
-	Label    string     `yaml:"label"`              // *.blob: what stands before <region>.<fqdn>
-	Probe    string     `yaml:"probe,omitempty"`    // the label asked for when Label is a wildcard: azs-probe.blob
-	Identity []Identity `yaml:"identity"`           // identity systems that have it
-	Span     Span       `yaml:"span"`               // releases that have it
-	Optional string     `yaml:"optional,omitempty"` // the name in optional-endpoints that asks for it; empty: mandatory
-	Source   Source     `yaml:"source"`
+	ID         string          `yaml:"id"`                    // acs-blob
+	Type       CertificateType `yaml:"type,omitempty"`        // empty in the table: Deployment
+	Folder     string          `yaml:"folder"`                // ACSBlob, spelled as the stamp spells it, spaces included
+	Also       []string        `yaml:"also,omitempty"`        // other spellings met in documents: recognised, then "rename to"
+	Label      string          `yaml:"label"`                 // *.blob: what stands before <region>.<fqdn>
+	MoreLabels []string        `yaml:"more-labels,omitempty"` // further labels that the one certificate must hold
+	Direct     bool            `yaml:"direct,omitempty"`      // the PFX lies directly in the folder of its type
+	Exact      bool            `yaml:"exact,omitempty"`       // a wildcard may not stand in for the name
+	Probe      string          `yaml:"probe,omitempty"`       // the label asked for when Label is a wildcard: azs-probe.blob
+	Identity   []Identity      `yaml:"identity"`              // identity systems that have it
+	Span       Span            `yaml:"span"`                  // releases that have it
+	Optional   string          `yaml:"optional,omitempty"`    // the name in optional-endpoints that asks for it; empty: mandatory
+	Source     Source          `yaml:"source"`
 }
 
 // Name is the DNS name the certificate must hold, lower case: *.blob.east.azurestack.contoso.com.

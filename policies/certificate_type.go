@@ -34,13 +34,12 @@ func (p *Policy) Types() []CertificateType {
 // TypeEndpoints are the certificates of one type at a release, in catalogue order. For Deployment that is every endpoint
 // of either identity system, optional ones included; Endpoints says which of them a stamp has.
 func (p *Policy) TypeEndpoints(t CertificateType, v Version) []Endpoint {
-	var out []Endpoint
-	for _, e := range append(slices.Clip(p.endpoints), p.providers...) {
-		if e.Type == t && e.Span.Has(v) {
-			out = append(out, e)
-		}
-	}
-	return out
+	return slices.DeleteFunc(p.TypeCatalogue(t), func(e Endpoint) bool { return !e.Span.Has(v) })
+}
+
+// TypeCatalogue is every certificate of one type, of every release.
+func (p *Policy) TypeCatalogue(t CertificateType) []Endpoint {
+	return slices.DeleteFunc(slices.Concat(p.endpoints, p.providers), func(e Endpoint) bool { return e.Type != t })
 }
 
 // Names are all the DNS names that the one certificate must hold, lower case, Name first.

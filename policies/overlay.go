@@ -139,7 +139,7 @@ func (p *Policy) checkWaiver(w Waiver) error {
 	case !p.rules[i].Waivable:
 		problems = append(problems, fmt.Errorf("rule %s cannot be waived", w.Rule))
 	}
-	if w.Folder != "" && !slices.ContainsFunc(p.endpoints, func(e Endpoint) bool { return e.Folder == w.Folder }) {
+	if w.Folder != "" && !slices.ContainsFunc(slices.Concat(p.endpoints, p.providers), func(e Endpoint) bool { return e.Folder == w.Folder }) {
 		problems = append(problems, fmt.Errorf("no endpoint has the folder %q", w.Folder))
 	}
 	if strings.TrimSpace(w.Reason) == "" {

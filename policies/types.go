@@ -54,6 +54,7 @@ type Endpoint struct {
 	MoreLabels []string        `yaml:"more-labels,omitempty"` // further labels that the one certificate must hold
 	Direct     bool            `yaml:"direct,omitempty"`      // the PFX lies directly in the folder of its type
 	Exact      bool            `yaml:"exact,omitempty"`       // a wildcard may not stand in for the name
+	AnySubject bool            `yaml:"any-subject,omitempty"` // the subject is ignored: only the alternative names count
 	Probe      string          `yaml:"probe,omitempty"`       // the label asked for when Label is a wildcard: azs-probe.blob
 	Identity   []Identity      `yaml:"identity"`              // identity systems that have it
 	Span       Span            `yaml:"span"`                  // releases that have it

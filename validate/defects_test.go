@@ -18,7 +18,8 @@ import (
 type defect struct {
 	rule    string // the rule it is wrong by
 	name    string
-	release string // 2301 when empty
+	release string                   // 2301 when empty
+	typ     policies.CertificateType // Deployment when empty
 	spoil   func([]*item)
 	input   func(*Input)
 	said    map[string]Result
@@ -190,6 +191,12 @@ var defects = []defect{
 		},
 		said: setFails("ca-transition"),
 	},
+	{
+		rule: "paas-root", name: "another root than the stamp's own", typ: policies.DBAdapter,
+		spoil: func(items []*item) { fromOther(items[0]) },
+		input: func(in *Input) { in.Anchors.Enterprise = append(in.Anchors.Enterprise, cas().otherRoot.cert) },
+		said:  setWarns("paas-root"),
+	},
 }
 
 func fromOther(it *item) {
@@ -202,7 +209,11 @@ func (d defect) build(t *testing.T) Input {
 	if release == "" {
 		release = "2301"
 	}
-	in, items := goodSet(t, release, policies.AAD)
+	typ := d.typ
+	if typ == "" {
+		typ = policies.Deployment
+	}
+	in, items := goodSetOf(t, typ, release, policies.AAD)
 	if d.spoil != nil {
 		d.spoil(items)
 	}

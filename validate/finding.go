@@ -60,6 +60,7 @@ type CertificateReport struct {
 // never a pass and never becomes a plan.
 type StampReport struct {
 	Stamp        string              `json:"stamp"`
+	Type         string              `json:"type,omitempty"` // of the certificates; empty: Deployment
 	Simulated    bool                `json:"simulated"`
 	Verdict      Verdict             `json:"verdict"`
 	Complete     bool                `json:"complete"`

@@ -122,11 +122,11 @@ type item struct {
 
 func newItem(e policies.Endpoint, i int) *item {
 	p := cas()
-	name := e.Name(domain)
+	names := e.Names(domain)
 	return &item{
 		endpoint: e, key: keys()[leafKeys+i], issuer: p.issuing, chain: []*x509.Certificate{p.issuing.cert, p.root.cert},
 		template: &x509.Certificate{
-			SerialNumber: big.NewInt(int64(1000 + i)), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+			SerialNumber: big.NewInt(int64(1000 + i)), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
 			NotBefore: asOf.AddDate(0, -1, 0), NotAfter: asOf.AddDate(0, 6, 0), BasicConstraintsValid: true,
 			KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
 			ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
@@ -201,16 +201,34 @@ func policy(t testing.TB) *policies.Policy {
 // goodSet is the input of a stamp whose set has nothing wrong, with its items before packing.
 func goodSet(t testing.TB, release string, id policies.Identity) (Input, []*item) {
 	t.Helper()
+	return goodSetOf(t, policies.Deployment, release, id)
+}
+
+// goodSetOf is goodSet for the certificates of any type.
+func goodSetOf(t testing.TB, typ policies.CertificateType, release string, id policies.Identity) (Input, []*item) {
+	t.Helper()
 	in := Input{
-		Stamp: "east", Domain: domain, Version: version(t, release), Identity: id, Policy: policy(t), AsOf: asOf, Password: password,
+		Stamp: "east", Type: typ, Domain: domain, Version: version(t, release), Identity: id, Policy: policy(t), AsOf: asOf, Password: password,
 		Anchors: Anchors{Enterprise: []*x509.Certificate{cas().root.cert}},
 	}
 	var items []*item
-	for i, e := range in.Policy.Endpoints(in.Version, id, nil) {
+	for i, e := range newRun(in).required {
 		items = append(items, newItem(e, i))
+	}
+	if typ != policies.Deployment {
+		in.Core = []Subject{core(cas().issuing)}
+		return in, items
 	}
 	in.Installed = []Installed{{Chain: []*x509.Certificate{installedLeaf(cas().issuing), cas().issuing.cert}}}
 	return in, items
+}
+
+// core is a certificate of the stamp's own set, as far as a resource provider's is held against it.
+func core(a *authority) Subject {
+	leaf := installedLeaf(a)
+	s := Subject{}
+	s.take([]*x509.Certificate{leaf, a.cert, cas().root.cert}, leaf)
+	return s
 }
 
 func installedLeaf(a *authority) *x509.Certificate {

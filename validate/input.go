@@ -11,6 +11,7 @@ import (
 // Input is everything a run judges by. Nothing else is consulted: the same Input gives the same Outcome.
 type Input struct {
 	Stamp     string
+	Type      policies.CertificateType // empty: Deployment
 	Simulated bool
 	Domain    string // <region>.<fqdn>
 	Version   policies.Version
@@ -19,8 +20,10 @@ type Input struct {
 	Policy    *policies.Policy
 	AsOf      time.Time
 
-	Files   []File
-	Listing []string // every path below the certificates directory, slash-separated; directories may end in a slash
+	Files []File
+	// Listing is every path below the certificates directory, slash-separated; directories may end in a slash. Of a type
+	// whose PFX lies directly in its folder, the paths begin with that folder.
+	Listing []string
 
 	Password   string
 	NoPassword bool // judge what can be judged without Password: never complete
@@ -29,6 +32,9 @@ type Input struct {
 	Anchors   Anchors
 
 	CRL map[string]CRL // by hex SHA-256 of the certificate; nil: nobody asked, and nothing is said of it
+
+	// Core is what a resource provider's certificates are held against: the stamp's Deployment set. Nil: not known.
+	Core []Subject
 }
 
 // File is one PFX of the set. Blob is what lies in the repository, a .pfx or a .pfx.age; PFX is the bundle itself, empty

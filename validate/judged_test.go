@@ -18,7 +18,7 @@ func subject(t *testing.T, release, folder string, change func(*x509.Certificate
 		change(it.template)
 	}
 	leaf := it.certificate()
-	r := &run{Input: in, required: in.Policy.Endpoints(in.Version, in.Identity, nil), anchors: indexAnchors(in.Anchors)}
+	r := newRun(in)
 	s := &Subject{
 		run: r, Endpoint: it.endpoint, Folder: folder, File: it.endpoint.Stem() + ".pfx", PFXSHA256: "00",
 		Facts: &pfx.Facts{

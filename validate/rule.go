@@ -29,6 +29,20 @@ const (
 	ReadsPair
 )
 
+// Sets says which sets a rule is about.
+type Sets int
+
+// The kinds of sets.
+const (
+	EverySet      Sets = iota
+	DeploymentSet      // what a rotation takes
+	ProviderSets       // certificates of resource providers
+)
+
+func (s Sets) has(r *run) bool {
+	return s == EverySet || r.deployment() == (s == DeploymentSet)
+}
+
 // Rule judges one file. Its parameters, its source and whether it may be waived are data in policies, under its ID.
 type Rule struct {
 	ID       string // stable, kebab case: printed, waived and documented by this name
@@ -36,6 +50,7 @@ type Rule struct {
 	About    string // one sentence: what a good file is like
 	Severity Severity
 	Reads    Reads
+	Sets     Sets
 	Needs    []string // rules that must not have failed, else this one is Skipped
 
 	// Sealed means that a fault can be seen without the password but its absence cannot: then OK becomes Skipped.

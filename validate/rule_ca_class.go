@@ -35,6 +35,9 @@ func judgeClass(s *Set, f *Subject) Judgement {
 	if c.Doubt == "" {
 		return pass(found)
 	}
+	if c.Class == policies.Enterprise && c.Doubt == onlyFile && rootOfCore(s.run, f) {
+		return pass(found + "; the stamp's own certificates have the same root")
+	}
 	if c.Class == policies.Enterprise && c.Doubt == onlyFile && servedNow(s, f) {
 		return pass(found + "; the stamp serves certificates of this root today")
 	}

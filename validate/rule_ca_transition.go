@@ -7,7 +7,7 @@ import (
 )
 
 var caTransition = SetRule{
-	ID: "ca-transition", Name: "CA Transition", Severity: Error,
+	ID: "ca-transition", Name: "CA Transition", Severity: Error, Sets: DeploymentSet,
 	About: "The release of the stamp lets the new CA follow the installed one, at every endpoint.",
 	Check: func(s *Set) []Judgement {
 		if len(s.Transitions) == 0 {

@@ -1,41 +1,68 @@
 package validate
 
 import (
+	"crypto/x509"
 	"strings"
 )
 
 var dnsNames = Rule{
 	ID: "dns-names", Name: "DNS Names", Severity: Error, Reads: ReadsCertificates,
-	About: "The certificate's alternative names cover the endpoint's name; the common name does not count.",
+	About: "The certificate's alternative names cover every name of the endpoint; the common name does not count.",
 	Check: func(s *Subject) Judgement {
 		if s.Endpoint.ID == "" {
 			return skip("the folder "+quote(s.Folder)+" belongs to no endpoint", "move the file into the folder of its endpoint")
 		}
-		want := foldName(s.Endpoint.Name(s.run.Domain))
-		if !ascii(want) {
-			return fail(quote(want), "a name in ASCII", "write region and fqdn of the stamp in their xn-- form")
+		matches := covers
+		if s.Endpoint.Exact {
+			matches = func(san, want string) bool { return foldName(san) == foldName(want) }
 		}
-		var extra []string
-		covered := false
-		for _, san := range s.Leaf.DNSNames {
-			if covers(san, want) {
-				covered = true
-			} else {
-				extra = append(extra, san)
+		used := make([]bool, len(s.Leaf.DNSNames))
+		var lacking []string
+		for _, name := range s.Endpoint.Names(s.run.Domain) {
+			if !ascii(name) {
+				return fail(quote(foldName(name)), "a name in ASCII", "write region and fqdn of the stamp in their xn-- form")
+			}
+			covered := false
+			for i, san := range s.Leaf.DNSNames {
+				if matches(san, name) {
+					covered, used[i] = true, true
+				}
+			}
+			if !covered {
+				lacking = append(lacking, foldName(name))
 			}
 		}
-		if covered {
-			if len(extra) > 0 {
-				return pass("also holds " + quoteList(extra))
-			}
-			return pass("")
+		if len(lacking) == 0 {
+			return pass(moreNames(s.Leaf, used))
 		}
-		found := "no DNS name"
-		if len(s.Leaf.DNSNames) > 0 {
-			found = quoteList(s.Leaf.DNSNames)
+		wanted := quoteList(lacking)
+		if s.Endpoint.Exact {
+			wanted += ", for which no wildcard may stand in"
 		}
-		return fail(found, quote(want), "request a certificate whose subject alternative names hold "+want)
+		return fail(quoteOr(s.Leaf.DNSNames, "no DNS name"), wanted,
+			"request a certificate whose subject alternative names hold "+strings.Join(lacking, " and "))
 	},
+}
+
+// moreNames tells what else the certificate is good for. Documents advise the endpoint's names only, and demand nothing.
+func moreNames(leaf *x509.Certificate, used []bool) string {
+	var more []string
+	for i, san := range leaf.DNSNames {
+		if !used[i] {
+			more = append(more, san)
+		}
+	}
+	for _, ip := range leaf.IPAddresses {
+		more = append(more, ip.String())
+	}
+	more = append(more, leaf.EmailAddresses...)
+	for _, u := range leaf.URIs {
+		more = append(more, u.String())
+	}
+	if len(more) == 0 {
+		return ""
+	}
+	return "also holds " + quoteList(more)
 }
 
 // covers decides whether a subject alternative name satisfies a required name. A required host may be covered by a

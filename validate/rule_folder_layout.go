@@ -15,7 +15,12 @@ var folderLayout = SetRule{
 	Check: func(s *Set) []Judgement {
 		t := readTree(s.run)
 		l := layout{run: s.run, tree: t, byFolder: make(map[string][]string)}
-		l.levels()
+		if s.run.deployment() {
+			l.levels()
+		} else if !slices.ContainsFunc(s.run.required, func(e policies.Endpoint) bool { return e.Span.Has(s.run.Version) }) {
+			l.add(warn(fmt.Sprintf("certificates of %s", s.run.Type), "certificates of what the stamp has",
+				fmt.Sprintf("no document names %s at release %d: make sure that it is installed", s.run.Type, s.run.Version.Release())))
+		}
 		l.folders()
 		l.missing()
 		l.contents()
@@ -120,8 +125,7 @@ func (l *layout) folders() {
 		required := slices.ContainsFunc(l.run.required, func(r policies.Endpoint) bool { return r.ID == e.ID })
 		switch {
 		case !ok:
-			l.add(fail("folder "+quote(n), "only the folders of the stamp's endpoints",
-				"move it elsewhere: a folder of another kind makes the whole set invalid").in(n))
+			l.add(fail("folder "+quote(n), "only the folders of the stamp's endpoints", elsewhere(l.run, n)).in(n))
 		case !required:
 			l.add(fail(fmt.Sprintf("folder %q", n), "only the folders of the stamp's endpoints", notOfThisStamp(l.run, e)).in(n))
 		case !strings.EqualFold(n, e.Folder):
@@ -136,6 +140,24 @@ func (l *layout) folders() {
 			l.add(fail("folders "+quoteList(same)+" mean one endpoint", fmt.Sprintf("one folder %q", e.Folder), "keep one of them").in(same...))
 		}
 	}
+}
+
+// elsewhere says where a folder that is none of this set's belongs. One of a resource provider among the others is the
+// mistake that the readiness checker reports as an invalid folder structure.
+func elsewhere(r *run, folder string) string {
+	for _, t := range r.Policy.Types() {
+		mine := strings.EqualFold(folder, string(t)) || slices.ContainsFunc(r.Policy.TypeCatalogue(t), func(e policies.Endpoint) bool {
+			return strings.EqualFold(e.Folder, folder) || slices.ContainsFunc(e.Also, func(x string) bool { return strings.EqualFold(x, folder) })
+		})
+		switch {
+		case !mine || t == r.Type:
+		case t == policies.Deployment:
+			return "move it into the certificates directory: it belongs to the set that is rotated"
+		default:
+			return fmt.Sprintf("move it into the directory that resource-providers names: it belongs to %s and is not rotated with the others", t)
+		}
+	}
+	return "move it elsewhere: a folder of another kind makes the whole set invalid"
 }
 
 func notOfThisStamp(r *run, e policies.Endpoint) string {
@@ -155,7 +177,7 @@ func (l *layout) missing() {
 	}
 	for _, e := range l.run.required {
 		if len(l.byFolder[e.ID]) == 0 {
-			l.add(fail("no folder", fmt.Sprintf("folder %q with one PFX", e.Folder), fmt.Sprintf("add %s/%s.pfx", e.Folder, e.Stem())).in(e.Folder))
+			l.add(fail("no folder", fmt.Sprintf("folder %q with one PFX", e.Folder), fmt.Sprintf("add %s/%s.pfx", e.Dir(), e.Stem())).in(e.Folder))
 		}
 	}
 }

@@ -70,8 +70,8 @@ func TestFolderLayout(t *testing.T) {
 		{"another file", policies.AAD, "2301", nil, add("ACSBlob/notes.txt"), Warning, 1, "not staged"},
 		{"a twin of no bundle", policies.AAD, "2301", nil, add("ACSBlob/other.crt"), Warning, 1, "not staged"},
 		{"a folder inside", policies.AAD, "2301", nil, add("ACSBlob/old/a.pfx"), Fail, 1, "remove the inner folder"},
-		{"a PaaS folder", policies.AAD, "2301", nil, add("AppServices/API/api.pfx"), Fail, 1, "elsewhere"},
-		{"an empty PaaS folder", policies.AAD, "2301", nil, add("AppServices/"), Fail, 1, "elsewhere"},
+		{"a PaaS folder", policies.AAD, "2301", nil, add("AppServices/API/api.pfx"), Fail, 1, "resource-providers"},
+		{"an empty PaaS folder", policies.AAD, "2301", nil, add("AppServices/"), Fail, 1, "resource-providers"},
 		{"a folder of the other identity", policies.AAD, "2301", nil, add("ADFS/ADFS.pfx"), Fail, 1, "identity is AAD"},
 		{"the registry uninvited", policies.AAD, "2301", nil, add("Container Registry/ContainerRegistry.pfx"), Fail, 1, "optional-endpoints"},
 		{"the registry too early", policies.AAD, "2102", nil, add("Container Registry/ContainerRegistry.pfx"), Fail, 1, "release 2102"},
@@ -85,12 +85,15 @@ func TestFolderLayout(t *testing.T) {
 		{"another file in no folder", policies.AAD, "2301", nil, add("notes.txt"), Warning, 1, "not staged"},
 		{"extension host before 1811, uninvited", policies.AAD, "1809", nil, add("Public Extension Host/x.pfx"), Fail, 1, "optional-endpoints"},
 		{"extension host before 1811, asked for", policies.AAD, "1809", []string{"extension-host"}, none, OK, 1, ""},
+		{"a resource provider's folder", policies.AAD, "2301", nil, add("AppServices/API/API.pfx"), Fail, 1, "resource-providers names: it belongs to AppServices"},
+		{"a resource provider's inner folder", policies.AAD, "2301", nil, add("defaultdomain/x.pfx"), Fail, 1, "it belongs to AppServices"},
+		{"a resource provider's own folder", policies.AAD, "2301", nil, add("DBAdapter/x.pfx"), Fail, 1, "it belongs to DBAdapter"},
 		{"a hostile name", policies.AAD, "2301", nil, add("a\n::error::/"), Fail, 1, "elsewhere"},
 	} {
 		t.Run(row.claim, func(t *testing.T) {
 			in, _ := goodSet(t, row.release, row.id)
 			in.Optional = row.optional
-			r := &run{Input: in, required: in.Policy.Endpoints(in.Version, in.Identity, in.Optional)}
+			r := newRun(in)
 			var list []string
 			for _, e := range r.required {
 				list = append(list, e.Folder+"/", e.Folder+"/"+e.Stem()+".pfx")

@@ -8,7 +8,7 @@ import (
 )
 
 var passwordPolicy = SetRule{
-	ID: "password-policy", Name: "Password Policy", Severity: Error,
+	ID: "password-policy", Name: "Password Policy", Severity: Error, Sets: DeploymentSet,
 	About: "The password of the set is long, mixed, and free of characters that break the rotation.",
 	Check: func(s *Set) []Judgement {
 		if s.run.NoPassword {

@@ -7,7 +7,7 @@ import (
 )
 
 var samePassword = SetRule{
-	ID: "same-password", Name: "Same Password", Severity: Error,
+	ID: "same-password", Name: "Same Password", Severity: Error, Sets: DeploymentSet,
 	About: "One password opens every file of the set.",
 	Check: func(s *Set) []Judgement {
 		if s.run.NoPassword {

@@ -5,7 +5,7 @@ var subjectInSAN = Rule{
 	About: "The subject's common name, if there is one, is among the alternative names.",
 	Check: func(s *Subject) Judgement {
 		cn := s.Leaf.Subject.CommonName
-		if cn == "" {
+		if cn == "" || s.Endpoint.AnySubject {
 			return pass("")
 		}
 		for _, san := range s.Leaf.DNSNames {

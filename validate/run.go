@@ -14,7 +14,7 @@ import (
 // Run judges every file by every rule, then the set, and reports everything at once. The Policy of in must not be nil.
 // When ctx ends, what was not judged is Skipped and the report is not complete.
 func Run(ctx context.Context, in Input) Outcome {
-	r := &run{Input: in, required: in.Policy.Endpoints(in.Version, in.Identity, in.Optional), anchors: indexAnchors(in.Anchors)}
+	r := newRun(in)
 	set := &Set{run: r}
 	w := waivers{list: in.Policy.Waivers(), asOf: in.AsOf}
 
@@ -29,13 +29,18 @@ func Run(ctx context.Context, in Input) Outcome {
 		set.Subjects[i] = s
 		reports[i], set.results[i] = judge(ctx, s, w)
 	})
-	set.Transitions = transitions(set)
+	if r.deployment() {
+		set.Transitions = transitions(set)
+	}
 
 	out := Outcome{Transitions: set.Transitions}
 	for _, s := range set.Subjects {
 		out.Subjects = append(out.Subjects, *s)
 	}
 	out.Report = StampReport{Stamp: in.Stamp, Simulated: in.Simulated, Certificates: reports, Set: judgeSet(set, w)}
+	if !r.deployment() {
+		out.Report.Type = string(r.Type)
+	}
 	sum(&out.Report)
 	return out
 }
@@ -59,13 +64,13 @@ func sortFiles(r *run, files []File) {
 	place := func(f File) int {
 		parts := strings.Split(f.Path, "/")
 		if len(parts) < 2 {
-			return len(r.Policy.Catalogue())
+			return len(r.catalogue)
 		}
 		e, ok := endpointOf(r, parts[len(parts)-2])
 		if !ok {
-			return len(r.Policy.Catalogue())
+			return len(r.catalogue)
 		}
-		return slices.IndexFunc(r.Policy.Catalogue(), func(c policies.Endpoint) bool { return c.ID == e.ID })
+		return slices.IndexFunc(r.catalogue, func(c policies.Endpoint) bool { return c.ID == e.ID })
 	}
 	slices.SortStableFunc(files, func(a, b File) int {
 		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a.Path, b.Path))
@@ -83,6 +88,9 @@ func judge(ctx context.Context, s *Subject, w waivers) (CertificateReport, map[s
 	}
 	results := make(map[string]Result)
 	for _, r := range Rules() {
+		if !r.Sets.has(s.run) {
+			continue
+		}
 		j := apply(ctx, r, s, results)
 		f := w.apply(finding(r.ID, r.Name, r.About, s.run.Policy, j), r.Waivable(s.run.Policy), s.Folder)
 		results[r.ID] = f.Result // a waived fault must not keep other rules from judging
@@ -189,6 +197,9 @@ func finding(id, name, about string, p *policies.Policy, j Judgement) Finding {
 func judgeSet(set *Set, w waivers) []Finding {
 	out := []Finding{}
 	for _, r := range SetRules() {
+		if !r.Sets.has(set.run) {
+			continue
+		}
 		for _, j := range r.Check(set) {
 			f := finding(r.ID, r.Name, r.About, set.run.Policy, j)
 			out = append(out, w.apply(f, r.Waivable(set.run.Policy), f.Folders...))

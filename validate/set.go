@@ -19,6 +19,7 @@ type SetRule struct {
 	Name     string
 	About    string
 	Severity Severity
+	Sets     Sets
 	Check    func(*Set) []Judgement
 }
 
@@ -38,6 +39,7 @@ func SetRules() []SetRule {
 		mixedIssuers,
 		caClass,
 		caTransition,
+		paasRoot,
 	}
 }
 

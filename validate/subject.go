@@ -49,9 +49,30 @@ type Subject struct {
 // run is what all subjects of a run share. It is read-only once made.
 type run struct {
 	Input
-	required []policies.Endpoint
-	anchors  *anchorIndex
+	required  []policies.Endpoint // what the set must hold
+	catalogue []policies.Endpoint // what its type knows, of every release
+	anchors   *anchorIndex
 }
+
+func newRun(in Input) *run {
+	if in.Type == "" {
+		in.Type = policies.Deployment
+	}
+	r := &run{Input: in, catalogue: in.Policy.TypeCatalogue(in.Type), anchors: indexAnchors(in.Anchors)}
+	if in.Type == policies.Deployment {
+		r.required = in.Policy.Endpoints(in.Version, in.Identity, in.Optional)
+		return r
+	}
+	r.required = in.Policy.TypeEndpoints(in.Type, in.Version)
+	if len(r.required) == 0 {
+		// No document names the provider at this release, but somebody has its certificates: they are judged all the same.
+		r.required = r.catalogue
+	}
+	return r
+}
+
+// deployment reports whether the set is the one that a rotation takes.
+func (r *run) deployment() bool { return r.Type == "" || r.Type == policies.Deployment }
 
 // Thumbprint is the leaf's SHA-1 as Windows shows it, or "".
 func (s *Subject) Thumbprint() string {
@@ -188,9 +209,8 @@ func guessLeaf(list []*x509.Certificate) *x509.Certificate {
 // endpointOf finds the endpoint of a folder: by its name without case, as Windows compares, or by another spelling met in
 // documents. Endpoints this stamp has are preferred, then those of its release: a folder may have several entries.
 func endpointOf(r *run, folder string) (policies.Endpoint, bool) {
-	catalogue := r.Policy.Catalogue()
-	inSpan := slices.DeleteFunc(slices.Clone(catalogue), func(e policies.Endpoint) bool { return !e.Span.Has(r.Version) })
-	for _, list := range [][]policies.Endpoint{r.required, inSpan, catalogue} {
+	inSpan := slices.DeleteFunc(slices.Clone(r.catalogue), func(e policies.Endpoint) bool { return !e.Span.Has(r.Version) })
+	for _, list := range [][]policies.Endpoint{r.required, inSpan, r.catalogue} {
 		for _, e := range list {
 			if strings.EqualFold(e.Folder, folder) {
 				return e, true

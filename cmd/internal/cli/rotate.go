@@ -61,7 +61,7 @@ func (a *app) rotateCommand() *cobra.Command {
 // shareIfAny opens the share when this machine sees it. An internal rotation reads nothing there, but the stamp's lock and
 // journal lie there for it too.
 func (a *app) shareIfAny(b *bound) (stage.Share, error) {
-	folder := ""
+	var folder string
 	if b.plan.Stage != nil {
 		folder = b.plan.Stage.Folder
 	} else {

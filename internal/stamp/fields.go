@@ -108,6 +108,11 @@ func fields(s *Stamp, o Options) []field {
 			key: "certificates", help: "the directory of the PFX tree, default certificates", pattern: notEmpty, form: "a path",
 			check: s.inside(o, &s.Certificates), read: func(string) {},
 		},
+		{
+			key: "resource-providers", pattern: notEmpty, form: "a path",
+			help:  "a directory with the certificates of resource providers, in AppServices/DefaultDomain, DBAdapter and so on; judged, never rotated",
+			check: s.inside(o, &s.ResourceProviders), read: func(string) {},
+		},
 		{key: "pfx-password", role: secret.PFX, help: "reference to the password of the PFX files", ref: func(r secret.Ref) { s.PFXPassword = r }},
 		{key: "age-identity", role: secret.PFX, help: "reference to the age identity that opens .pfx.age files", ref: func(r secret.Ref) { s.AgeIdentity = r }},
 		{key: "share", kind: group, help: "where the stamp reads its certificates", fields: shareFields(s)},

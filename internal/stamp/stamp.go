@@ -40,18 +40,19 @@ type Stamp struct {
 	Port              int      // of the external endpoints, default 443
 	Resolve           []string // NAME:PORT:ADDRESS[:PORT]; see Addresses
 
-	InstalledCA     InstalledCA
-	PublicRoots     string // file of roots that count as public; empty: the built-in ones
-	EnterpriseRoots string // file of roots that count as the operator's own; empty: none
-	Certificates    string // directory of the PFX tree
-	PFXPassword     secret.Ref
-	AgeIdentity     secret.Ref
-	Share           Share
-	PEP             PEP
-	BMC             BMC
-	Backup          string // directory, off the share; empty: none
-	Windows         Windows
-	Policy          string // file that tightens the policy; empty: none
+	InstalledCA       InstalledCA
+	PublicRoots       string // file of roots that count as public; empty: the built-in ones
+	EnterpriseRoots   string // file of roots that count as the operator's own; empty: none
+	Certificates      string // directory of the PFX tree
+	ResourceProviders string // directory with a folder for each type of resource provider; empty: none
+	PFXPassword       secret.Ref
+	AgeIdentity       secret.Ref
+	Share             Share
+	PEP               PEP
+	BMC               BMC
+	Backup            string // directory, off the share; empty: none
+	Windows           Windows
+	Policy            string // file that tightens the policy; empty: none
 
 	File   string // of this stamp, in the repository
 	Dir    string // directory of File

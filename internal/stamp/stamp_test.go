@@ -20,6 +20,7 @@ installed-ca: endpoints
 public-roots: ../../trust/authroot.stl
 enterprise-roots: roots.pem
 certificates: certificates
+resource-providers: providers
 pfx-password: env:PFX_PASSWORD
 age-identity: file:/run/age.txt
 share:
@@ -60,6 +61,7 @@ func TestLoadSample(t *testing.T) {
 		"certificates":        {s.Certificates, "stamps/east/certificates"},
 		"public-roots":        {s.PublicRoots, "trust/authroot.stl"},
 		"enterprise-roots":    {s.EnterpriseRoots, "stamps/east/roots.pem"},
+		"resource-providers":  {s.ResourceProviders, "stamps/east/providers"},
 		"policy":              {s.Policy, "stamps/east/policy.yaml"},
 		"access-user":         {s.Share.AccessUser, `CONTOSO\certstage`},
 		"access-password":     {s.Share.AccessPassword.String(), "env:SHARE_PASSWORD"},

@@ -14,7 +14,7 @@ import (
 )
 
 // finding is the set's finding of a rule.
-func finding(t *testing.T, doc report.Document, id string) validate.Finding {
+func setFinding(t *testing.T, doc report.Document, id string) validate.Finding {
 	t.Helper()
 	for _, s := range doc.Stamps {
 		for _, f := range s.Set {
@@ -73,17 +73,17 @@ func TestRoots(t *testing.T) {
 	file("junk.pem", []byte("<html>"))
 
 	plain := validated()
-	if f := finding(t, plain, "ca-class"); f.Result != validate.Warning || !strings.Contains(f.Found, "only the file vouches") {
+	if f := setFinding(t, plain, "ca-class"); f.Result != validate.Warning || !strings.Contains(f.Found, "only the file vouches") {
 		t.Errorf("without a list: %+v", f)
 	}
 	with("enterprise-roots: root.der\n")
 	own := validated()
-	if f := finding(t, own, "ca-class"); f.Result != validate.OK || !strings.Contains(f.Found, "enterprise anchor sha256:") {
+	if f := setFinding(t, own, "ca-class"); f.Result != validate.OK || !strings.Contains(f.Found, "enterprise anchor sha256:") {
 		t.Errorf("the operator's own root: %+v", f)
 	}
 	with("public-roots: root.pem\n")
 	public := validated()
-	if f := finding(t, public, "ca-class"); !strings.Contains(f.Found, "public: public anchor sha256:") {
+	if f := setFinding(t, public, "ca-class"); !strings.Contains(f.Found, "public: public anchor sha256:") {
 		t.Errorf("a public root: %+v", f)
 	}
 	if plain.PolicyDigest == own.PolicyDigest || own.PolicyDigest == public.PolicyDigest || plain.PolicyDigest == public.PolicyDigest {
@@ -171,7 +171,7 @@ func TestInstalledCA(t *testing.T) {
 				}
 				return
 			}
-			if f := finding(t, a.doc, "ca-transition"); !strings.Contains(f.Found, row.says) {
+			if f := setFinding(t, a.doc, "ca-transition"); !strings.Contains(f.Found, row.says) {
 				t.Errorf("%+v, want %q", f, row.says)
 			}
 		})

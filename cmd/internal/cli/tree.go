@@ -48,12 +48,21 @@ func (a *app) readTree(s *stamp.Stamp, identity secret.Value) (*tree, error) {
 	if err != nil {
 		return nil, configuration(fmt.Errorf("stamp %s: age-identity: %w", s.Name, err), "the reference must lead to an age identity, AGE-SECRET-KEY-…")
 	}
-	t := &tree{paths: map[string]string{}}
 	level, err := identityLevel(root.FS(), string(s.Identity))
 	if err != nil {
 		return nil, configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), "")
 	}
-	err = fs.WalkDir(root.FS(), ".", func(real string, d fs.DirEntry, err error) error {
+	t, err := collect(root.FS(), ".", level, s.Certificates, identities)
+	if err != nil {
+		return nil, configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), "the tree holds certificates as regular files, and no link leads out of it")
+	}
+	return t, nil
+}
+
+// collect reads what lies at start and below. Level is left out of the paths, dir is where fsys lies in the repository.
+func collect(fsys fs.FS, start, level, dir string, identities []age.Identity) (*tree, error) {
+	t := &tree{paths: map[string]string{}}
+	return t, fs.WalkDir(fsys, start, func(real string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -76,19 +85,15 @@ func (a *app) readTree(s *stamp.Stamp, identity secret.Value) (*tree, error) {
 		if !strings.HasSuffix(lower, ".pfx") && !strings.HasSuffix(lower, ".pfx.age") {
 			return nil
 		}
-		f, err := readEntry(root.FS(), real, identities)
+		f, err := readEntry(fsys, real, identities)
 		if err != nil {
 			return fmt.Errorf("%q: %w", real, err)
 		}
 		f.Path = p
 		t.files = append(t.files, f)
-		t.paths[p] = path.Join(s.Certificates, real)
+		t.paths[p] = path.Join(dir, real)
 		return nil
 	})
-	if err != nil {
-		return nil, configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), "the tree holds certificates as regular files, and no link leads out of it")
-	}
-	return t, nil
 }
 
 // identityLevel is the prefix of the folder that is named after the identity system, as the share has it and pack writes

@@ -11,9 +11,9 @@ import (
 
 func (a *app) validateCommand() *cobra.Command {
 	var (
-		how      judging
-		asOf     string
-		checkCRL bool
+		how        judging
+		asOf, kind string
+		checkCRL   bool
 	)
 	cmd := &cobra.Command{
 		Use:   "validate",
@@ -30,6 +30,10 @@ func (a *app) validateCommand() *cobra.Command {
 				}
 				how.crl = a.crlChecker()
 			}
+			only, err := a.onlyType(kind)
+			if err != nil {
+				return err
+			}
 			jobs, err := a.jobs()
 			if err != nil {
 				return err
@@ -38,14 +42,19 @@ func (a *app) validateCommand() *cobra.Command {
 			complete := true
 			a.doc.Verdict = validate.Pass
 			for _, j := range jobs {
-				out, err := a.judge(cmd.Context(), j, how)
+				reports, err := a.reports(cmd.Context(), j, how, only)
 				if err != nil {
 					return err
 				}
-				r := out.outcome.Report
-				a.doc.Stamps = append(a.doc.Stamps, judged(r))
-				complete = complete && r.Complete
-				a.doc.Verdict = worse(a.doc.Verdict, r.Verdict)
+				for _, r := range reports {
+					a.doc.Stamps = append(a.doc.Stamps, judged(r))
+					complete = complete && r.Complete
+					a.doc.Verdict = worse(a.doc.Verdict, r.Verdict)
+				}
+			}
+			if len(a.doc.Stamps) == 0 {
+				a.doc.Verdict = ""
+				return usagef("name the directory that holds them in stamp.yaml: resource-providers: PATH", "no stamp has certificates of the type %s", only)
 			}
 			a.doc.Complete = &complete
 			switch {
@@ -58,6 +67,7 @@ func (a *app) validateCommand() *cobra.Command {
 		},
 	}
 	a.stampFlag(cmd)
+	cmd.Flags().StringVar(&kind, "type", "", "judge the certificates of this type only: Deployment, AppServices, DBAdapter, EventHubs, IoTHub or AzureContainerRegistry")
 	cmd.Flags().StringVar(&asOf, "as-of", "", "judge as of this time, RFC 3339 (default: now)")
 	cmd.Flags().BoolVar(&how.noPassword, "no-password", false, "judge only what can be seen without secrets; implies --offline")
 	cmd.Flags().BoolVar(&how.offline, "offline", false, "do not ask the endpoints what they serve")
@@ -69,7 +79,7 @@ func (a *app) validateCommand() *cobra.Command {
 func judged(r validate.StampReport) report.Stamp {
 	complete := r.Complete
 	return report.Stamp{
-		Stamp: r.Stamp, Simulated: r.Simulated, Verdict: r.Verdict, Complete: &complete,
+		Stamp: r.Stamp, Type: r.Type, Simulated: r.Simulated, Verdict: r.Verdict, Complete: &complete,
 		Certificates: r.Certificates, Set: r.Set,
 	}
 }

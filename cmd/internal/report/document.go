@@ -37,6 +37,7 @@ type Document struct {
 // Stamp is what one command says of one stamp. Only the parts that the command has are there.
 type Stamp struct {
 	Stamp        string                       `json:"stamp"`
+	Type         string                       `json:"type,omitempty"` // of the certificates; empty: those that a rotation takes
 	Simulated    bool                         `json:"simulated"`
 	Verdict      validate.Verdict             `json:"verdict,omitempty"`
 	Complete     *bool                        `json:"complete,omitempty"`

@@ -63,7 +63,11 @@ func (t texter) stamp(d *Document, s *Stamp) {
 		return
 	}
 	if len(s.Certificates) > 0 || len(s.Set) > 0 {
-		t.line("certstamp %s %s: %s%s", d.Command, d.Tool, s.Stamp, mark)
+		name := s.Stamp
+		if s.Type != "" {
+			name += " " + s.Type
+		}
+		t.line("certstamp %s %s: %s%s", d.Command, d.Tool, name, mark)
 		t.certificates(s)
 	}
 	switch {

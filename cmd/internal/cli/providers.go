@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/policies"
+	"github.com/certstamp/certstamp/validate"
+)
+
+// judgeProviders judges the certificates of resource providers, one report for each type that has a folder. They are held
+// against the stamp's own set, core, and go nowhere else: no plan has them.
+func (a *app) judgeProviders(ctx context.Context, j *job, how judging, only policies.CertificateType, core *judgement) ([]validate.StampReport, error) {
+	s := j.stamp
+	if s.ResourceProviders == "" {
+		return nil, nil
+	}
+	wrong := func(err error, hint string) error {
+		return configuration(fmt.Errorf("stamp %s: resource-providers: %w", s.Name, err), hint)
+	}
+	repo, err := a.repository()
+	if err != nil {
+		return nil, err
+	}
+	root, err := repo.Sub(s.ResourceProviders)
+	if err != nil {
+		return nil, wrong(err, "name the folder that holds AppServices, DBAdapter and so on, or remove the key from stamp.yaml")
+	}
+	defer root.Close()
+	folders, err := typeFolders(root.FS(), j.policy.Types())
+	if err != nil {
+		return nil, wrong(err, "a directory of resource providers holds one folder for each type of certificate, and nothing else")
+	}
+	var identity secret.Value
+	if !how.noPassword && !s.AgeIdentity.IsZero() {
+		if identity, err = a.secret(s.AgeIdentity, "age-identity"); err != nil {
+			return nil, err
+		}
+	}
+	identities, err := ageIdentities(identity)
+	if err != nil {
+		return nil, wrong(err, "the reference must lead to an age identity, AGE-SECRET-KEY-…")
+	}
+	var out []validate.StampReport
+	for _, t := range j.policy.Types() {
+		folder, ok := folders[t]
+		if !ok || only != "" && only != t {
+			continue
+		}
+		level := folder + "/"
+		if direct(j.policy, t) {
+			level = ""
+		}
+		tree, err := collect(root.FS(), folder, level, s.ResourceProviders, identities)
+		if err != nil {
+			return nil, wrong(err, "")
+		}
+		in := validate.Input{
+			Stamp: s.Name, Type: t, Simulated: s.Simulated, Domain: s.Domain(), Version: s.Version, Identity: s.Identity,
+			Policy: j.policy, AsOf: how.asOf, Files: tree.files, Listing: tree.listing, NoPassword: how.noPassword,
+			Core: core.outcome.Subjects,
+		}
+		if !how.noPassword {
+			in.Password = core.password.Reveal()
+		}
+		out = append(out, validate.Run(ctx, in).Report)
+	}
+	return out, ctx.Err()
+}
+
+// direct reports whether the PFX of a type lies in the type's own folder.
+func direct(p *policies.Policy, t policies.CertificateType) bool {
+	for _, e := range p.TypeCatalogue(t) {
+		if e.Direct {
+			return true
+		}
+	}
+	return false
+}
+
+// typeFolders finds the folder of each type, without case. A folder that nobody knows would be certificates that nobody
+// judges, so it is a mistake.
+func typeFolders(fsys fs.FS, types []policies.CertificateType) (map[policies.CertificateType]string, error) {
+	entries, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[policies.CertificateType]string)
+	var problems []error
+	for _, e := range entries {
+		name := e.Name()
+		switch t, ok := typeNamed(types, name); {
+		case strings.HasPrefix(name, ".") || !e.IsDir() && strings.HasSuffix(strings.ToLower(name), ".md"):
+		case !e.IsDir():
+			problems = append(problems, fmt.Errorf("%q lies in no folder", name))
+		case !ok || t == policies.Deployment:
+			problems = append(problems, fmt.Errorf("folder %q is no type of a resource provider's certificates; there is %s", name, typeList(types[1:])))
+		case out[t] != "":
+			problems = append(problems, fmt.Errorf("folders %q and %q are one type", out[t], name))
+		default:
+			out[t] = name
+		}
+	}
+	return out, errors.Join(problems...)
+}
+
+func typeNamed(types []policies.CertificateType, name string) (policies.CertificateType, bool) {
+	for _, t := range types {
+		if strings.EqualFold(string(t), name) {
+			return t, true
+		}
+	}
+	return "", false
+}
+
+func typeList(types []policies.CertificateType) string {
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = string(t)
+	}
+	return strings.Join(names, ", ")
+}
+
+// onlyType reads --type. Empty is every type.
+func (a *app) onlyType(name string) (policies.CertificateType, error) {
+	if name == "" {
+		return "", nil
+	}
+	p, err := policies.Default()
+	if err != nil {
+		return "", err
+	}
+	t, ok := typeNamed(p.Types(), name)
+	if !ok {
+		return "", usagef("use --type "+string(policies.Deployment)+" or one of the others", "--type %q is no type of certificates; there is %s", name, typeList(p.Types()))
+	}
+	return t, nil
+}
+
+// reports are the judgements over one stamp that were asked for: its own set, then those of its resource providers.
+func (a *app) reports(ctx context.Context, j *job, how judging, only policies.CertificateType) ([]validate.StampReport, error) {
+	own := only == "" || only == policies.Deployment
+	if !own {
+		if j.stamp.ResourceProviders == "" {
+			return nil, nil
+		}
+		how.offline = true // what the stamp serves today decides nothing about them
+	}
+	core, err := a.judge(ctx, j, how)
+	if err != nil {
+		return nil, err
+	}
+	var out []validate.StampReport
+	if own {
+		out = append(out, core.outcome.Report)
+	}
+	if only == policies.Deployment {
+		return out, nil
+	}
+	more, err := a.judgeProviders(ctx, j, how, only, core)
+	return append(out, more...), err
+}

@@ -131,6 +131,14 @@ var defects = []defect{
 		spoil: oneFile(func(it *item) { it.template.Subject.CommonName = "blob" }), said: warns("subject-in-san"),
 	},
 	{
+		rule: "serial-number", name: "negative",
+		spoil: oneFile(func(it *item) { it.leaf = withSerial(it, 0xfb) }), said: warns("serial-number"),
+	},
+	{
+		rule: "kdf-iterations", name: "one more than .NET takes",
+		spoil: oneFile(func(it *item) { it.pack.Iterations = 600001 }), said: warns("kdf-iterations"),
+	},
+	{
 		rule: "twin", name: "of another certificate",
 		spoil: oneFile(func(it *item) {
 			it.twin = func(*x509.Certificate, []*x509.Certificate) []byte { return twinFile(cas().issuing.cert, nil) }
@@ -171,6 +179,30 @@ var defects = []defect{
 		said:  nil,
 	},
 	{
+		rule: "one-for-all", name: "one certificate in every folder",
+		spoil: oneCertificate, said: setWarns("one-for-all"),
+	},
+	{
+		rule: "public-client-auth", name: "a public CA where Client Authentication is demanded",
+		input: func(in *Input) { in.Anchors = Anchors{Public: []*x509.Certificate{cas().root.cert}} },
+		said:  setWarns("public-client-auth"),
+	},
+	{
+		rule: "stamp-alerts", name: "60 days left of a year",
+		spoil: oneFile(func(it *item) {
+			it.template.NotBefore, it.template.NotAfter = asOf.AddDate(-1, 0, 0), asOf.AddDate(0, 0, 60)
+		}),
+		said: setWarns("stamp-alerts"),
+	},
+	{
+		rule: "plan-window", name: "ten days left",
+		spoil: oneFile(func(it *item) { it.template.NotAfter = asOf.AddDate(0, 0, 10) }), said: setWarns("plan-window"),
+	},
+	{
+		rule: "acr-alignment", name: "a year after the others", typ: policies.AzureContainerRegistry,
+		spoil: func(items []*item) { items[0].template.NotAfter = asOf.AddDate(1, 6, 0) }, said: setWarns("acr-alignment"),
+	},
+	{
 		rule: "duplicate-key", name: "one key for two endpoints",
 		spoil: oneFile(func(it *item) { it.key = keys()[leafKeys] }), said: setWarns("duplicate-key"),
 	},
@@ -197,6 +229,18 @@ var defects = []defect{
 		input: func(in *Input) { in.Anchors.Enterprise = append(in.Anchors.Enterprise, cas().otherRoot.cert) },
 		said:  setWarns("paas-root"),
 	},
+}
+
+// oneCertificate puts the certificate of the first endpoint, with every name in it, into all folders.
+func oneCertificate(items []*item) {
+	first := items[0]
+	first.template.DNSNames = nil
+	for _, it := range items {
+		first.template.DNSNames = append(first.template.DNSNames, it.endpoint.Names(domain)...)
+	}
+	for _, it := range items[1:] {
+		it.key, it.leaf = first.key, first.certificate()
+	}
 }
 
 func fromOther(it *item) {
@@ -300,9 +344,9 @@ func TestAnotherPassword(t *testing.T) {
 		t.Errorf("findings (-want +got):\n%s", diff)
 	}
 	for _, r := range Rules() {
-		// The encryption shows without the password; everything else of a closed file is unknown, its key's owner too.
+		// The encryption and its iterations show without the password; everything else of a closed file is unknown, its key's owner too.
 		want := Skipped
-		if failed[spoilt+": "+r.ID] == Fail || r.ID == "pfx-encryption" || r.ID == "encrypted-at-rest" {
+		if failed[spoilt+": "+r.ID] == Fail || r.ID == "pfx-encryption" || r.ID == "kdf-iterations" || r.ID == "encrypted-at-rest" {
 			continue
 		}
 		if k := spoilt + ": " + r.ID; got[k] != want {

@@ -225,7 +225,9 @@ func goodSetOf(t testing.TB, typ policies.CertificateType, release string, id po
 
 // core is a certificate of the stamp's own set, as far as a resource provider's is held against it.
 func core(a *authority) Subject {
-	leaf := installedLeaf(a)
+	it := newItem(policies.Endpoint{Label: "portal"}, len(keys())-leafKeys-1)
+	it.issuer = a
+	leaf := it.certificate()
 	s := Subject{}
 	s.take([]*x509.Certificate{leaf, a.cert, cas().root.cert}, leaf)
 	return s

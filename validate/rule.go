@@ -81,6 +81,8 @@ func Rules() []Rule {
 		otherCertificates,
 		httpCRL,
 		subjectInSAN,
+		serialNumber,
+		kdfIterations,
 		twin,
 		encryptedAtRest,
 	}

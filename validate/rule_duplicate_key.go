@@ -26,9 +26,11 @@ var duplicateKey = SetRule{
 		if len(keys) == 0 {
 			return one(skip("no certificate was seen", "fix Parse PFX first"))
 		}
+		leaf, _ := sharedByAll(s)
+		shared := leaf != "" // One For All says it
 		var out []Judgement
 		for _, k := range keys {
-			if len(folders[k]) < 2 {
+			if len(folders[k]) < 2 || shared && s.run.deployment() {
 				continue
 			}
 			found := "one key in the certificates of " + quoteList(folders[k])

@@ -13,7 +13,7 @@ type Set struct {
 	results []map[string]Result // per subject: how the file rules went, by ID
 }
 
-// SetRule judges the set as a whole. It says as many things as it finds, at least one.
+// SetRule judges the set as a whole. It says as many things as it finds; nothing when the set has not what it is about.
 type SetRule struct {
 	ID       string
 	Name     string
@@ -35,10 +35,15 @@ func SetRules() []SetRule {
 		folderLayout,
 		passwordPolicy,
 		samePassword,
+		oneForAll,
 		duplicateKey,
 		mixedIssuers,
 		caClass,
 		caTransition,
+		publicClientAuth,
+		stampAlerts,
+		planWindow,
+		acrAlignment,
 		paasRoot,
 	}
 }

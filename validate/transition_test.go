@@ -114,8 +114,8 @@ func TestToPublic(t *testing.T) {
 	}
 	fill(t, &in, items)
 	out := testRun(t, in)
-	if got := said(out.Report); len(got) != 0 {
-		t.Errorf("findings %v, want none", got)
+	if got := said(out.Report); len(got) != 1 || got["set: public-client-auth"] != Warning {
+		t.Errorf("findings %v, want none about the transition", got)
 	}
 	for _, tr := range out.Transitions {
 		if tr.From != policies.Enterprise || tr.To != policies.Public || tr.Decision != policies.Allowed {

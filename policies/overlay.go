@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Waiver is a person's word that a rule's Fail is acceptable for a while. It shows in every report.
+// Waiver is a person's word that a fault against a rule is acceptable for a while. It shows in every report.
 type Waiver struct {
 	Rule   string `yaml:"rule" json:"rule"`
 	Folder string `yaml:"folder" json:"folder"` // empty: every folder

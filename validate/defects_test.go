@@ -224,6 +224,13 @@ var defects = []defect{
 		said: setFails("ca-transition"),
 	},
 	{
+		rule: "waivers", name: "one that ended, of a rule that passes",
+		input: func(in *Input) {
+			in.Policy = overlaid(in.Policy, "waivers:\n- {rule: key-usage, folder: ACSTable, reason: waiting for the CA, until: \"2026-11-22\"}\n")
+		},
+		said: setFails("waivers"),
+	},
+	{
 		rule: "paas-root", name: "another root than the stamp's own", typ: policies.DBAdapter,
 		spoil: func(items []*item) { fromOther(items[0]) },
 		input: func(in *Input) { in.Anchors.Enterprise = append(in.Anchors.Enterprise, cas().otherRoot.cert) },

@@ -198,6 +198,15 @@ func policy(t testing.TB) *policies.Policy {
 	return p
 }
 
+// overlaid is a policy with a stamp's own file applied.
+func overlaid(p *policies.Policy, text string) *policies.Policy {
+	p, err := p.WithOverlay([]byte(text), "policy.yaml")
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
 // goodSet is the input of a stamp whose set has nothing wrong, with its items before packing.
 func goodSet(t testing.TB, release string, id policies.Identity) (Input, []*item) {
 	t.Helper()

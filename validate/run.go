@@ -37,6 +37,12 @@ func Run(ctx context.Context, in Input) Outcome {
 	for _, s := range set.Subjects {
 		out.Subjects = append(out.Subjects, *s)
 	}
+	for _, c := range reports {
+		for _, f := range c.Tests {
+			f.Folders = []string{c.Folder}
+			set.judged = append(set.judged, f)
+		}
+	}
 	out.Report = StampReport{Stamp: in.Stamp, Simulated: in.Simulated, Certificates: reports, Set: judgeSet(set, w)}
 	if !r.deployment() {
 		out.Report.Type = string(r.Type)
@@ -202,7 +208,9 @@ func judgeSet(set *Set, w waivers) []Finding {
 		}
 		for _, j := range r.Check(set) {
 			f := finding(r.ID, r.Name, r.About, set.run.Policy, j)
-			out = append(out, w.apply(f, r.Waivable(set.run.Policy), f.Folders...))
+			f = w.apply(f, r.Waivable(set.run.Policy), f.Folders...)
+			out = append(out, f)
+			set.judged = append(set.judged, f)
 		}
 	}
 	return out

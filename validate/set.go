@@ -11,6 +11,7 @@ type Set struct {
 
 	run     *run
 	results []map[string]Result // per subject: how the file rules went, by ID
+	judged  []Finding           // what was found so far, each with its folders
 }
 
 // SetRule judges the set as a whole. It says as many things as it finds; nothing when the set has not what it is about.
@@ -45,6 +46,7 @@ func SetRules() []SetRule {
 		planWindow,
 		acrAlignment,
 		paasRoot,
+		waiversRule,
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -250,6 +251,21 @@ func (r RuleParameters) Days(name string) time.Duration {
 
 // String is a word.
 func (r RuleParameters) String(name string) string { s, _ := r.value(name).(string); return s }
+
+// Names are the names of all parameters, sorted.
+func (r RuleParameters) Names() []string { return slices.Sorted(maps.Keys(r.values)) }
+
+// Text is a parameter as a person reads it.
+func (r RuleParameters) Text(name string) string {
+	if list, ok := r.value(name).([]any); ok {
+		words := make([]string, len(list))
+		for i, v := range list {
+			words[i] = fmt.Sprint(v)
+		}
+		return strings.Join(words, " ")
+	}
+	return fmt.Sprint(r.value(name))
+}
 
 // Strings is a list of words.
 func (r RuleParameters) Strings(name string) []string {

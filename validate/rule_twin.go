@@ -34,5 +34,5 @@ func describe(list []*x509.Certificate) string {
 	if len(list) == 0 {
 		return "no certificate"
 	}
-	return fmt.Sprintf("%d certificates from %s sha256:%s", len(list), quote(list[0].Subject.String()), hexSHA256(list[0].Raw)[:16])
+	return fmt.Sprintf("%s from %s sha256:%s", count(len(list), "certificate"), quote(list[0].Subject.String()), hexSHA256(list[0].Raw)[:16])
 }

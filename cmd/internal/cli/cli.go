@@ -118,7 +118,7 @@ func (a *app) root() *cobra.Command {
 		return usagef("run "+cmd.CommandPath()+" --help", "%w", err)
 	})
 	root.AddCommand(
-		a.csrCommand(), a.packCommand(), a.validateCommand(), a.targetCommand(), a.planCommand(),
+		a.csrCommand(), a.packCommand(), a.validateCommand(), a.explainCommand(), a.targetCommand(), a.planCommand(),
 		a.stageCommand(), a.rotateCommand(), a.verifyCommand(), a.unstageCommand(), a.bmcCommand(),
 		a.statusCommand(), a.pepCommand(), a.simulateCommand(), a.demoCommand(), a.versionCommand(),
 	)

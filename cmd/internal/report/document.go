@@ -19,19 +19,20 @@ const SchemaVersion = 1
 
 // Document is what one command says.
 type Document struct {
-	SchemaVersion int              `json:"schemaVersion"`
-	Command       string           `json:"command"`
-	Tool          string           `json:"tool"`
-	PolicyDigest  string           `json:"policyDigest,omitempty"`
-	AsOf          string           `json:"asOf,omitempty"`
-	Verdict       validate.Verdict `json:"verdict,omitempty"`
-	Complete      *bool            `json:"complete,omitempty"`
-	Stamps        []Stamp          `json:"stamps,omitempty"`
-	Records       []Record         `json:"records,omitempty"`
-	Streamed      bool             `json:"-"`               // the records were printed as they came
-	Files         []string         `json:"files,omitempty"` // what the command wrote
-	Next          string           `json:"next,omitempty"`  // the exact next command
-	Error         *Error           `json:"error,omitempty"`
+	SchemaVersion int                    `json:"schemaVersion"`
+	Command       string                 `json:"command"`
+	Tool          string                 `json:"tool"`
+	PolicyDigest  string                 `json:"policyDigest,omitempty"`
+	AsOf          string                 `json:"asOf,omitempty"`
+	Verdict       validate.Verdict       `json:"verdict,omitempty"`
+	Complete      *bool                  `json:"complete,omitempty"`
+	Stamps        []Stamp                `json:"stamps,omitempty"`
+	Rules         []validate.Explanation `json:"rules,omitempty"`
+	Records       []Record               `json:"records,omitempty"`
+	Streamed      bool                   `json:"-"`               // the records were printed as they came
+	Files         []string               `json:"files,omitempty"` // what the command wrote
+	Next          string                 `json:"next,omitempty"`  // the exact next command
+	Error         *Error                 `json:"error,omitempty"`
 }
 
 // Stamp is what one command says of one stamp. Only the parts that the command has are there.

@@ -22,6 +22,7 @@ func Text(w io.Writer, d *Document) error {
 		}
 		t.stamp(d, &d.Stamps[i])
 	}
+	t.rules(d.Rules)
 	for _, r := range d.Records {
 		if d.Streamed {
 			break

@@ -2,10 +2,12 @@ package validate
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/certstamp/certstamp/pfx"
 	"github.com/certstamp/certstamp/policies"
 )
 
@@ -120,4 +122,86 @@ func TestBrokenFileSkipsTheRest(t *testing.T) {
 			t.Errorf("%s is %q: the other files are good", k, got[k])
 		}
 	}
+}
+
+// TestFactsWithoutPassword holds what a report over a bare bundle says against everything that its bytes show to anybody.
+func TestFactsWithoutPassword(t *testing.T) {
+	in, items := goodSet(t, "2301", policies.AAD)
+	for _, it := range items {
+		it.twin = nil
+	}
+	it := find(items, spoilt)
+	it.pack.CSP, it.pack.FriendlyName = "Microsoft Enhanced RSA\r\n::error::", "te-1"
+	find(items, "ACSTable").key = shortKey()
+	find(items, "ACSQueue").spoil = func(b []byte) []byte { return append(b, make([]byte, 8)...) }
+	fill(t, &in, items)
+	in.NoPassword, in.Password = true, ""
+	out := testRun(t, in)
+	found := func(folder, rule string) string {
+		for _, c := range out.Report.Certificates {
+			for _, f := range c.Tests {
+				if c.Folder == folder && f.ID == rule {
+					return string(f.Result) + " " + f.Found
+				}
+			}
+		}
+		return ""
+	}
+	for _, row := range []struct {
+		fact, folder, rule, want string
+	}{
+		{"version, encoding, integrity", spoilt, "parse-pfx", "version 3, DER, mac SHA1 (1000 iterations, salt of "},
+		{"number of safes", spoilt, "parse-pfx", "2 safes"},
+		{"kind of a clear safe", spoilt, "parse-pfx", "safe 1 data, 1 bag"},
+		{"cipher, iterations, salt of a safe", spoilt, "parse-pfx", "safe 2 encrypted 3DES (1000 iterations, salt of 8 bytes)"},
+		{"the verdict on the encryption", spoilt, "pfx-encryption", "OK TripleDES-SHA1"},
+		{"iterations", spoilt, "kdf-iterations", "OK MAC 1000, certificates 1000, key 1000"},
+		{"number of keys, local machine", spoilt, "private-key", "one key for the local machine"},
+		{"cipher of the key", spoilt, "private-key", "encrypted with 3DES (1000 iterations, salt of 8 bytes)"},
+		{"provider, quoted", spoilt, "private-key", `provider "Microsoft Enhanced RSA\r\n::error::"`},
+		{"friendly name", spoilt, "private-key", `friendly name "te-1"`},
+		{"key id", spoilt, "private-key", "key id 01000000"},
+		{"size of the key", spoilt, "private-key", "RSA-2048 by its length"},
+		{"size of a short key", "ACSTable", "key-length", "Skipped there is no password and no public twin; by its length the key is RSA-1024"},
+		{"trailing zeros", "ACSQueue", "parse-pfx", "8 zero bytes after the end of the PFX"},
+		{"that it lies bare", spoilt, "encrypted-at-rest", "Warning a bare .pfx"},
+	} {
+		if got := found(row.folder, row.rule); !strings.Contains(got, row.want) {
+			t.Errorf("%s: %s says %q, want %q in it", row.fact, row.rule, got, row.want)
+		}
+	}
+	for _, f := range findings(out.Report) {
+		if f.Result == Fail {
+			t.Errorf("a closed file fails %s: %s", f.ID, f.Found)
+		}
+	}
+}
+
+// TestBareBundleIsAWarning: TripleDES-SHA1 in the open is a reason to seal the file, never a fault of its algorithm.
+func TestBareBundleIsAWarning(t *testing.T) {
+	in, items := goodSet(t, "2301", policies.AAD)
+	fill(t, &in, items)
+	in.NoPassword, in.Password = true, ""
+	got := said(testRun(t, in).Report)
+	for _, it := range items {
+		if f := it.endpoint.Folder; got[f+": encrypted-at-rest"] != Warning || got[f+": pfx-encryption"] != "" {
+			t.Errorf("%s: encrypted-at-rest %q, pfx-encryption %q", f, got[f+": encrypted-at-rest"], got[f+": pfx-encryption"])
+		}
+	}
+}
+
+// TestClosedFaultsShow: two keys, unprotected certificates and a missing mark need no secret to be seen.
+func TestClosedFaultsShow(t *testing.T) {
+	closed := func(change func(*pfx.Facts)) *Subject {
+		s := subject(t, "2301", spoilt, nil)
+		s.Bundle, s.run.NoPassword = nil, true
+		change(s.Facts)
+		return s
+	}
+	check(t, privateKey.Check(closed(func(f *pfx.Facts) { f.Keys = append(f.Keys, pfx.KeyFacts{}) })), Fail, "2 private keys")
+	check(t, privateKey.Check(closed(func(f *pfx.Facts) { f.Keys[0].LocalMachine = false })), Fail, "local machine")
+	check(t, parsePFX.Check(closed(func(f *pfx.Facts) { f.ClearCertificates = 3 })), Warning, "the certificates lie open")
+	check(t, parsePFX.Check(closed(func(f *pfx.Facts) { f.Integrity = pfx.IntegrityNone })), Fail, "no MAC")
+	check(t, parsePFX.Check(closed(func(f *pfx.Facts) { f.BER = true })), Warning, "BER")
+	check(t, parsePFX.Check(closed(func(f *pfx.Facts) { f.Trailing = 5 })), Fail, "5 bytes after the end")
 }

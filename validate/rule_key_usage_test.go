@@ -45,8 +45,14 @@ func TestClientAuthenticationIsTriState(t *testing.T) {
 		want          Result
 	}{
 		{"auto", "2301", Fail},
+		{"auto", "2412", Fail},
+		{"auto", "1.2412.99.999", Fail},
 		{"auto", "2501", Warning},
+		{"auto", "1.2501.0.1", Warning},
+		{"auto", "2502", Warning},
+		{"require", "2412", Fail},
 		{"require", "2501", Fail},
+		{"ignore", "2412", OK},
 		{"ignore", "2301", OK},
 		{"ignore", "2501", OK},
 	} {

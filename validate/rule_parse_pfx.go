@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -56,9 +57,41 @@ func oddities(f *pfx.Facts) Judgement {
 		hint = append(hint, "run certstamp pack --repair")
 	}
 	if len(found) == 0 {
-		return pass("")
+		return pass(structure(f))
 	}
 	return warn(strings.Join(found, "; "), "a DER file whose password protects everything", hint[0])
+}
+
+// structure is what anybody sees of a file, with or without its password.
+func structure(f *pfx.Facts) string {
+	encoding := "DER"
+	if f.BER {
+		encoding = "BER"
+	}
+	text := fmt.Sprintf("version %d, %s, %s", f.Version, encoding, f.Integrity)
+	if f.Integrity != pfx.IntegrityNone {
+		text += " " + algorithm(f.MAC)
+	}
+	text += ", " + count(len(f.Safes), "safe")
+	for i, s := range f.Safes {
+		text += fmt.Sprintf("; safe %d %s", i+1, s.Kind)
+		if s.Kind != "data" {
+			text += " " + algorithm(s.Cipher)
+		}
+		if s.Bags >= 0 {
+			text += ", " + count(s.Bags, "bag")
+		}
+	}
+	return text
+}
+
+// algorithm is a cipher or MAC with the parameters of its key derivation. An unknown one is named by what the file says.
+func algorithm(a pfx.Algorithm) string {
+	name := cmp.Or(a.Name, quote(a.OID))
+	if a.PRF != "" {
+		name += "/" + a.PRF
+	}
+	return fmt.Sprintf("%s (%d iterations, salt of %d bytes)", name, a.Iterations, a.Salt)
 }
 
 func unreadable(err error) Judgement {

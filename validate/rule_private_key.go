@@ -1,6 +1,12 @@
 package validate
 
-import "fmt"
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/certstamp/certstamp/pfx"
+)
 
 var privateKey = Rule{
 	ID: "private-key", Name: "Private Key", Severity: Error, Reads: ReadsFile, Sealed: true,
@@ -24,8 +30,29 @@ var privateKey = Rule{
 			return fail("the key is not marked for the local machine", "attribute 1.3.6.1.4.1.311.17.2 on the key",
 				"export from the machine's store, or run certstamp pack --repair")
 		}
-		return pass("")
+		return pass(keyText(keys[0]))
 	},
+}
+
+// keyText is what anybody sees of an encrypted key. Its kind is a guess by its length.
+func keyText(k pfx.KeyFacts) string {
+	out := []string{"one key for the local machine"}
+	if k.Shrouded {
+		out = append(out, "encrypted with "+algorithm(k.Cipher))
+	}
+	if hint := k.SizeHint(); hint != "" {
+		out = append(out, hint+" by its length")
+	}
+	if k.CSP != "" {
+		out = append(out, "provider "+quote(k.CSP))
+	}
+	if k.FriendlyName != "" {
+		out = append(out, "friendly name "+quote(k.FriendlyName))
+	}
+	if len(k.LocalKeyID) > 0 {
+		out = append(out, "key id "+hex.EncodeToString(k.LocalKeyID[:min(len(k.LocalKeyID), 32)]))
+	}
+	return strings.Join(out, ", ")
 }
 
 // ownKey judges whether the one key is usable and belongs to a leaf of the file.

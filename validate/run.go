@@ -132,8 +132,11 @@ func unseen(s *Subject, j Judgement) Judgement {
 		return skip("Parse PFX failed", "fix Parse PFX first")
 	}
 	found := "no fault can be seen without the password"
-	if j.Result == Warning {
+	switch {
+	case j.Result == Warning:
 		found = j.Found + "; more cannot be seen without the password"
+	case j.Result == OK && j.Found != "":
+		found += ": " + j.Found
 	}
 	return skip(found, "judge the file with its password")
 }
@@ -180,13 +183,24 @@ func unready(r Rule, s *Subject) (Judgement, bool) {
 		case s.Bundle != nil:
 			return skip("the file holds no certificate", "fix Parse PFX first"), true
 		default:
-			return skip("there is no password and no public twin", "write the twin with certstamp pack, or "+withPassword), true
+			return skip("there is no password and no public twin"+keyGuess(r, s), "write the twin with certstamp pack, or "+withPassword), true
 		}
 	}
 	return Judgement{}, false
 }
 
-const parseID = "parse-pfx"
+// keyGuess is what the length of an encrypted key tells of its size, which nobody else can say of a closed file.
+func keyGuess(r Rule, s *Subject) string {
+	if r.ID != keyLengthID || s.Facts == nil || len(s.Facts.Keys) != 1 || s.Facts.Keys[0].SizeHint() == "" {
+		return ""
+	}
+	return "; by its length the key is " + s.Facts.Keys[0].SizeHint()
+}
+
+const (
+	parseID     = "parse-pfx"
+	keyLengthID = "key-length"
+)
 
 // finding completes a judgement: a skipped test still says what it would have wanted, and everything but OK its source.
 func finding(id, name, about string, p *policies.Policy, j Judgement) Finding {

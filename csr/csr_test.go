@@ -135,7 +135,7 @@ func TestLongNames(t *testing.T) {
 		if strings.Contains(s.Subject, "CN=") != (len(s.Names[0]) <= 64) || (len(s.Names[0]) > 64) != (len(s.Notes) > 0) {
 			t.Errorf("%s: subject %q, notes %v", s.Names[0], s.Subject, s.Notes)
 		}
-		r, err := s.Generate(nil)
+		r, err := s.GenerateWith(testKeys(t, 1)[0], nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -345,7 +345,7 @@ func (m made) write(root *os.Root) ([]string, error) {
 	for _, f := range []struct {
 		ext string
 		b   []byte
-	}{{".req", m.PEM()}, {".inf", []byte(m.Spec.INF())}, {".yaml", words}, {".json", append(spec, '\n')}} {
+	}{{".req", m.PEM()}, {".inf", m.Spec.INF()}, {".yaml", words}, {".json", append(spec, '\n')}} {
 		if err := replaceIn(root, m.Spec.Stem+f.ext, f.b, 0o644); err != nil {
 			return written, err
 		}

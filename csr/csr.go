@@ -9,6 +9,7 @@
 package csr
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -24,6 +25,7 @@ import (
 	"sort"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/certstamp/certstamp/policies"
 )
@@ -36,8 +38,10 @@ type Input struct {
 	Identity policies.Identity
 	Optional []string
 	Subject  Subject // empty: only a CN
-	KeyBits  int     // 2048, 3072 or 4096; 0 means 2048
+	KeyBits  int     // 2048, 3072 or 4096; 0 means the shortest that the policy takes
+	Hash     string  // SHA256, SHA384 or SHA512; empty means SHA256
 	Single   bool    // one request for all endpoints: for development only (PKI-1912)
+	Notes    []string
 	AsOf     time.Time
 }
 
@@ -76,17 +80,27 @@ const maxCN = 64
 // KeySizes are the RSA sizes that may be asked for.
 var KeySizes = []int{2048, 3072, 4096}
 
+// hashes are the hash algorithms of a request, under the names that certreq has for them too.
+var hashes = map[string]x509.SignatureAlgorithm{"SHA256": x509.SHA256WithRSA, "SHA384": x509.SHA384WithRSA, "SHA512": x509.SHA512WithRSA}
+
 // Specs makes one spec for each endpoint, or one for all. The names come in the order in which the readiness tools print
-// them: wildcards first, then hosts, each sorted.
+// them: wildcards first, then hosts, each sorted. Whether an issued certificate would pass is not decided here: that is
+// what the rules in package validate are for, and they hold for requests too.
 func Specs(p *policies.Policy, in Input) ([]Spec, error) {
 	if in.KeyBits == 0 {
-		in.KeyBits = KeySizes[0]
+		least := p.Rule("key-length").Int("min-bits")
+		i := slices.IndexFunc(KeySizes, func(n int) bool { return n >= least })
+		if i < 0 {
+			return nil, fmt.Errorf("the policy wants a key of at least %d bits, and a request has %s", least, keySizes())
+		}
+		in.KeyBits = KeySizes[i]
 	}
 	if !slices.Contains(KeySizes, in.KeyBits) {
-		return nil, fmt.Errorf("key of %d bits, wanted one of %v", in.KeyBits, KeySizes)
+		return nil, fmt.Errorf("key of %d bits, wanted %s", in.KeyBits, keySizes())
 	}
-	if least := p.Rule("key-length").Int("min-bits"); in.KeyBits < least {
-		return nil, fmt.Errorf("key of %d bits, the policy wants at least %d", in.KeyBits, least)
+	in.Hash = cmp.Or(in.Hash, "SHA256")
+	if _, known := hashes[in.Hash]; !known {
+		return nil, fmt.Errorf("hash %q, wanted SHA256, SHA384 or SHA512", in.Hash)
 	}
 	domain := strings.ToLower(in.Region + "." + in.FQDN)
 	endpoints := p.Endpoints(in.Version, in.Identity, in.Optional)
@@ -114,7 +128,7 @@ func Specs(p *policies.Policy, in Input) ([]Spec, error) {
 
 func newSpec(p *policies.Policy, in Input, stem string, folders, names []string) Spec {
 	s := Spec{
-		Stem: stem, Folders: folders, Names: names, KeyBits: in.KeyBits, Hash: "SHA256",
+		Stem: stem, Folders: folders, Names: names, KeyBits: in.KeyBits, Hash: in.Hash, Notes: slices.Clone(in.Notes),
 		KeyUsage: []string{"digitalSignature", "keyEncipherment"}, EKU: []string{"serverAuth"},
 		subject: slices.Clone(in.Subject),
 	}
@@ -178,11 +192,17 @@ func (s Spec) GenerateWith(key crypto.Signer, random io.Reader) (Request, error)
 	if err != nil {
 		return Request{}, err
 	}
+	names, err := alternativeNames(s.Names)
+	if err != nil {
+		return Request{}, fmt.Errorf("names of %s: %w", s.Names[0], err)
+	}
 	der, err := x509.CreateCertificateRequest(random, &x509.CertificateRequest{
 		RawSubject:         subject,
-		DNSNames:           s.Names,
-		SignatureAlgorithm: x509.SHA256WithRSA,
+		SignatureAlgorithm: hashes[s.Hash],
 		ExtraExtensions: []pkix.Extension{
+			// A certificate without a subject must have its names critical (RFC 5280, section 4.2.1.6): some CAs copy what
+			// the request says.
+			{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Critical: len(s.subject) == 0, Value: names},
 			{Id: asn1.ObjectIdentifier{2, 5, 29, 15}, Critical: true, Value: usage},
 			{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Value: extended},
 		},
@@ -198,18 +218,65 @@ func (s Spec) GenerateWith(key crypto.Signer, random io.Reader) (Request, error)
 	return Request{Spec: s, DER: der, Key: key, SPKI: hex.EncodeToString(sum[:])}, nil
 }
 
-// FromLive takes over what a renewal keeps of the certificate that is served now: subject and key length. The CN is left
-// to each request, because a live certificate's CN belongs to its own endpoint.
+// alternativeNames is the value of a subjectAltName extension with DNS names.
+func alternativeNames(names []string) ([]byte, error) {
+	const dNSName = 2 // GeneralName, RFC 5280, section 4.2.1.6
+	var out []asn1.RawValue
+	for _, n := range names {
+		if strings.ContainsFunc(n, func(r rune) bool { return r > unicode.MaxASCII }) {
+			return nil, fmt.Errorf("%q is not ASCII: write region and fqdn in their xn-- form", n)
+		}
+		out = append(out, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: dNSName, Bytes: []byte(n)})
+	}
+	return asn1.Marshal(out)
+}
+
+// FromLive takes over what a renewal keeps of the certificate that is served now: subject, key length and the hash of the
+// signature. The CN is left to each request, because a live certificate's CN belongs to its own endpoint. What no CA may
+// sign any more, a short key or SHA-1, is raised and noted; everything that cannot be carried over is said at once, and
+// then only a new request helps. Whether the certificate is valid or trusted does not matter: it is only read.
 func FromLive(c *x509.Certificate, in Input) (Input, error) {
+	var problems []error
 	subject, err := subjectOf(c.RawSubject)
 	if err != nil {
-		return in, fmt.Errorf("subject of the live certificate: %w", err)
+		problems = append(problems, fmt.Errorf("the subject of the live certificate %w", err))
 	}
 	in.Subject = slices.DeleteFunc(subject, func(a Attribute) bool { return a.Type == "CN" })
-	key, ok := c.PublicKey.(*rsa.PublicKey)
-	if !ok {
-		return in, errors.New("the live certificate has no RSA key: make a new request instead of a renewal")
+	in.Notes = slices.Clone(in.Notes)
+	switch key, ok := c.PublicKey.(*rsa.PublicKey); {
+	case !ok:
+		problems = append(problems, fmt.Errorf("the live certificate has a key of kind %s, and a request here has RSA", c.PublicKeyAlgorithm))
+	case key.N.BitLen() < KeySizes[0]:
+		in.KeyBits = KeySizes[0]
+		in.Notes = append(in.Notes, fmt.Sprintf("the live certificate has a key of %d bits: raised to %d", key.N.BitLen(), in.KeyBits))
+	case !slices.Contains(KeySizes, key.N.BitLen()):
+		problems = append(problems, fmt.Errorf("the live certificate has an RSA key of %d bits, and a request here has %s", key.N.BitLen(), keySizes()))
+	default:
+		in.KeyBits = key.N.BitLen()
 	}
-	in.KeyBits = max(key.N.BitLen(), KeySizes[0])
-	return in, nil
+	var same bool
+	if in.Hash, same = signatureHash(c.SignatureAlgorithm); !same {
+		in.Notes = append(in.Notes, fmt.Sprintf("the live certificate is signed with %s: the request with %s and RSA", c.SignatureAlgorithm, in.Hash))
+	}
+	return in, errors.Join(problems...)
 }
+
+// signatureHash is the hash for a request like a certificate signed so. A request is signed by its own RSA key with
+// PKCS #1 v1.5, which every CA reads; how the CA signs is the CA's to say.
+func signatureHash(a x509.SignatureAlgorithm) (hash string, same bool) {
+	switch a {
+	case x509.SHA256WithRSA, x509.ECDSAWithSHA256:
+		return "SHA256", true
+	case x509.SHA384WithRSA, x509.ECDSAWithSHA384:
+		return "SHA384", true
+	case x509.SHA512WithRSA, x509.ECDSAWithSHA512:
+		return "SHA512", true
+	case x509.SHA384WithRSAPSS:
+		return "SHA384", false
+	case x509.SHA512WithRSAPSS:
+		return "SHA512", false
+	}
+	return "SHA256", false
+}
+
+func keySizes() string { return fmt.Sprintf("%d, %d or %d bits", KeySizes[0], KeySizes[1], KeySizes[2]) }

@@ -2,12 +2,9 @@ package csr
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
-	"math/big"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -279,43 +276,6 @@ func TestManifestIsStrict(t *testing.T) {
 			t.Errorf("%s: read", name)
 		}
 	}
-}
-
-// TestRenewal takes subject and key length over from a live certificate, but never its CN.
-func TestRenewal(t *testing.T) {
-	p, in := given(t, "2301", policies.AAD)
-	in.KeyBits = 3072
-	in.Subject, _ = ParseSubject(`C=DE,O=Contoso\, Ltd,CN=someone else`)
-	r, err := specs(t, p, in)[0].Generate(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req, err := x509.ParseCertificateRequest(r.DER)
-	if err != nil {
-		t.Fatal(err)
-	}
-	live := issue(t, &x509.Certificate{RawSubject: req.RawSubject}, r)
-	next, err := FromLive(live, Input{KeyBits: 2048})
-	if err != nil || next.KeyBits != 3072 || next.Subject.String() != `C=DE,O=Contoso\, Ltd` {
-		t.Errorf("%+v, %v", next, err)
-	}
-	if _, err := FromLive(issue(t, &x509.Certificate{Subject: pkix.Name{SerialNumber: "7"}}, r), Input{}); err == nil {
-		t.Error("a renewal dropped an attribute")
-	}
-}
-
-func issue(t *testing.T, template *x509.Certificate, r Request) *x509.Certificate {
-	t.Helper()
-	template.SerialNumber, template.NotBefore, template.NotAfter = big.NewInt(1), asOf, asOf.AddDate(1, 0, 0)
-	der, err := x509.CreateCertificate(rand.Reader, template, template, r.Key.Public(), r.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 func TestStemsAreFileNames(t *testing.T) {

@@ -155,7 +155,7 @@ func onWindows(t *testing.T, s Spec) Subject {
 // TestINF holds every entry against certreq's documentation.
 func TestINF(t *testing.T) {
 	p, in := given(t, "2301", "ADFS")
-	in.Single, in.KeyBits = true, 4096
+	in.Single, in.KeyBits, in.Hash = true, 4096, "SHA384"
 	s := specs(t, p, in)[0]
 	got, err := infFile(s.INF())
 	if err != nil {
@@ -163,7 +163,7 @@ func TestINF(t *testing.T) {
 	}
 	want := map[string][]string{
 		"Version.Signature": {"$Windows NT$"}, "NewRequest.Subject": {"CN=" + s.Names[0]}, "NewRequest.KeyLength": {"4096"},
-		"NewRequest.KeyAlgorithm": {"RSA"}, "NewRequest.HashAlgorithm": {"SHA256"}, "NewRequest.KeyUsage": {"0xa0"}, "NewRequest.KeySpec": {"1"},
+		"NewRequest.KeyAlgorithm": {"RSA"}, "NewRequest.HashAlgorithm": {"SHA384"}, "NewRequest.KeyUsage": {"0xa0"}, "NewRequest.KeySpec": {"1"},
 		"NewRequest.MachineKeySet": {"TRUE"}, "NewRequest.Exportable": {"TRUE"}, "NewRequest.RequestType": {"PKCS10"},
 		"NewRequest.ProviderName": {"Microsoft Enhanced RSA and AES Cryptographic Provider"}, "NewRequest.ProviderType": {"24"},
 		"EnhancedKeyUsageExtension.OID": {"1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"},

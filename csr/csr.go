@@ -37,10 +37,11 @@ type Input struct {
 	Version  policies.Version
 	Identity policies.Identity
 	Optional []string
-	Subject  Subject // empty: only a CN
-	KeyBits  int     // 2048, 3072 or 4096; 0 means the shortest that the policy takes
-	Hash     string  // SHA256, SHA384 or SHA512; empty means SHA256
-	Single   bool    // one request for all endpoints: for development only (PKI-1912)
+	Type     policies.CertificateType // empty means Deployment
+	Subject  Subject                  // empty: only a CN
+	KeyBits  int                      // 2048, 3072 or 4096; 0 means the shortest that the policy takes
+	Hash     string                   // SHA256, SHA384 or SHA512; empty means SHA256
+	Single   bool                     // one request for all endpoints: for development only (PKI-1912)
 	Notes    []string
 	AsOf     time.Time
 }
@@ -83,7 +84,7 @@ var KeySizes = []int{2048, 3072, 4096}
 // hashes are the hash algorithms of a request, under the names that certreq has for them too.
 var hashes = map[string]x509.SignatureAlgorithm{"SHA256": x509.SHA256WithRSA, "SHA384": x509.SHA384WithRSA, "SHA512": x509.SHA512WithRSA}
 
-// Specs makes one spec for each endpoint, or one for all. The names come in the order in which the readiness tools print
+// Specs makes one spec for each endpoint of a type, or one for all of Deployment. The names come in the order in which the readiness tools print
 // them: wildcards first, then hosts, each sorted. Whether an issued certificate would pass is not decided here: that is
 // what the rules in package validate are for, and they hold for requests too.
 func Specs(p *policies.Policy, in Input) ([]Spec, error) {
@@ -103,30 +104,42 @@ func Specs(p *policies.Policy, in Input) ([]Spec, error) {
 		return nil, fmt.Errorf("hash %q, wanted SHA256, SHA384 or SHA512", in.Hash)
 	}
 	domain := strings.ToLower(in.Region + "." + in.FQDN)
-	endpoints := p.Endpoints(in.Version, in.Identity, in.Optional)
+	in.Type = cmp.Or(in.Type, policies.Deployment)
+	endpoints := Endpoints(p, in)
 	if len(endpoints) == 0 {
-		return nil, fmt.Errorf("release %s has no endpoints", in.Version)
+		return nil, fmt.Errorf("release %s has no certificates of the type %s", in.Version, in.Type)
 	}
 	stamp := "_CertRequest_" + in.AsOf.UTC().Format("20060102150405")
-	var out []Spec
-	if in.Single {
+	if in.Single && in.Type == policies.Deployment {
 		var folders, names []string
 		for _, e := range endpoints {
-			folders, names = append(folders, e.Folder), append(names, e.Name(domain))
+			folders, names = append(folders, e.Folder), append(names, e.Names(domain)...)
 		}
-		sortNames(names)
 		s := newSpec(p, in, "Deployment_"+fileName(domain)+"_SingleCSR"+stamp, folders, names)
 		s.Notes = append(s.Notes, "one certificate for all endpoints is for development only")
 		return []Spec{s}, nil
 	}
+	var out []Spec
 	for _, e := range endpoints {
-		name := e.Name(domain)
-		out = append(out, newSpec(p, in, fileName(name)+stamp, []string{e.Folder}, []string{name}))
+		out = append(out, newSpec(p, in, fileName(e.Name(domain))+stamp, []string{e.Folder}, e.Names(domain)))
+	}
+	if in.Single && len(out) > 1 {
+		// The single hosts of App Service take no certificate but their own (PKI-2508).
+		return nil, fmt.Errorf("%s has %d certificates, and none may stand in for another: one request for all is for %s", in.Type, len(out), policies.Deployment)
 	}
 	return out, nil
 }
 
+// Endpoints are what Specs makes requests for.
+func Endpoints(p *policies.Policy, in Input) []policies.Endpoint {
+	if in.Type == "" || in.Type == policies.Deployment {
+		return p.Endpoints(in.Version, in.Identity, in.Optional)
+	}
+	return p.TypeEndpoints(in.Type, in.Version)
+}
+
 func newSpec(p *policies.Policy, in Input, stem string, folders, names []string) Spec {
+	sortNames(names)
 	s := Spec{
 		Stem: stem, Folders: folders, Names: names, KeyBits: in.KeyBits, Hash: in.Hash, Notes: slices.Clone(in.Notes),
 		KeyUsage: []string{"digitalSignature", "keyEncipherment"}, EKU: []string{"serverAuth"},
@@ -279,4 +292,6 @@ func signatureHash(a x509.SignatureAlgorithm) (hash string, same bool) {
 	return "SHA256", false
 }
 
-func keySizes() string { return fmt.Sprintf("%d, %d or %d bits", KeySizes[0], KeySizes[1], KeySizes[2]) }
+func keySizes() string {
+	return fmt.Sprintf("%d, %d or %d bits", KeySizes[0], KeySizes[1], KeySizes[2])
+}

@@ -2,9 +2,11 @@ package csr
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -78,39 +80,151 @@ func TestOneForAll(t *testing.T) {
 	}
 }
 
-// TestOpenSSLReadsTheRequest lets a stranger judge: the signature holds, names, usages and subject are what was asked.
-func TestOpenSSLReadsTheRequest(t *testing.T) {
-	subject, err := ParseSubject(`C=DE, ST="Bayern, Süd", O=Contoso\, Ltd, OU=a\+b`)
+// TestTypes holds the certificates of resource providers: names, file names and which may be one (PKI-2508).
+func TestTypes(t *testing.T) {
+	const d, f, at = ".east.azurestack.contoso.com", "_east_azurestack_contoso_com", "_CertRequest_20261120083015"
+	for _, c := range []struct {
+		kind    policies.CertificateType
+		version string
+		want    map[string]string // stem, before the domain, to the labels it asks for
+	}{
+		{policies.AppServices, "2301", map[string]string{"wildcard_appservice": "*.appservice *.scm.appservice *.sso.appservice", "api_appservice": "api.appservice", "ftp_appservice": "ftp.appservice", "sso_appservice": "sso.appservice"}},
+		{policies.DBAdapter, "1803", map[string]string{"wildcard_dbadapter": "*.dbadapter"}},
+		{policies.EventHubs, "2301", map[string]string{"wildcard_eventhub": "*.eventhub"}},
+		{policies.IoTHub, "2108", map[string]string{"wildcard_mgmtiothub": "*.mgmtiothub"}},
+		{policies.AzureContainerRegistry, "2108", map[string]string{"wildcard_azsacr": "*.azsacr"}},
+	} {
+		p, in := given(t, c.version, policies.AAD)
+		in.Type = c.kind
+		got, want := map[string]string{}, map[string]string{}
+		for _, s := range specs(t, p, in) {
+			got[s.Stem] = strings.Join(s.Names, " ")
+			if s.Subject != "CN="+s.Names[0] || len(s.Folders) != 1 {
+				t.Errorf("%s: %s, folders %v", s.Stem, s.Subject, s.Folders)
+			}
+		}
+		for stem, labels := range c.want {
+			want[stem+f+at] = strings.ReplaceAll(labels, " ", d+" ") + d
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.kind, diff)
+		}
+		in.Single = true
+		if _, err := Specs(p, in); (err != nil) != (len(c.want) > 1) {
+			t.Errorf("%s as one request: %v", c.kind, err)
+		}
+	}
+	for kind, version := range map[policies.CertificateType]string{policies.AzureContainerRegistry: "2102", policies.IoTHub: "2301", policies.EventHubs: "1910", "Other": "2301"} {
+		p, in := given(t, version, policies.AAD)
+		in.Type = kind
+		if _, err := Specs(p, in); err == nil || !strings.Contains(err.Error(), "has no certificates of the type "+string(kind)) {
+			t.Errorf("%s at %s: %v", kind, version, err)
+		}
+	}
+}
+
+// TestContainerRegistry is asked for by the stamp file, not by a flag: plan and validate must know of it too.
+func TestContainerRegistry(t *testing.T) {
+	for version, want := range map[string]int{"2102": 11, "2108": 12} {
+		p, in := given(t, version, policies.AAD)
+		in.Optional = []string{"container-registry"}
+		list := specs(t, p, in)
+		has := slices.ContainsFunc(list, func(s Spec) bool {
+			return s.Names[0] == "*.azsacr.east.azurestack.contoso.com" && s.Folders[0] == "Container Registry"
+		})
+		if len(list) != want || has != (want == 12) {
+			t.Errorf("%s: %d requests, the registry's among them: %v", version, len(list), has)
+		}
+	}
+}
+
+// TestCommonName holds the rules of the newer readiness tools: a CN that is given stands in every request, else each has
+// its own first name.
+func TestCommonName(t *testing.T) {
+	for text, want := range map[string]string{"": "", "C=US,O=Contoso": "C=US,O=Contoso,", "CN=portal.contoso.com": "CN=portal.contoso.com", "CN=a,O=Contoso": "CN=a,O=Contoso"} {
+		p, in := given(t, "2301", policies.AAD)
+		var err error
+		if in.Subject, err = ParseSubject(text); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range specs(t, p, in) {
+			whole := want
+			if !strings.Contains(text, "CN=") {
+				whole += "CN=" + s.Names[0]
+			}
+			if s.Subject != whole {
+				t.Errorf("%q: %s has subject %s, wanted %s", text, s.Stem, s.Subject, whole)
+			}
+		}
+	}
+}
+
+// TestOpenSSLReadsEveryRequest lets a stranger judge: the signature holds, names, usages and subject are what was asked.
+func TestOpenSSLReadsEveryRequest(t *testing.T) {
+	subject, err := ParseSubject(`C=DE, ST="Bayern, Süd", DC=contoso, O=Contoso\, Ltd, OU=a\+b`)
 	if err != nil {
 		t.Fatal(err)
 	}
+	p, in := given(t, "2108", policies.ADFS)
+	in.Subject, in.Optional = subject, []string{"container-registry"}
+	var list []Spec
+	for _, in.Type = range p.Types() {
+		list = append(list, specs(t, p, in)...)
+	}
+	in.Type, in.Single, in.Hash = "", true, "SHA512"
+	list = append(list, specs(t, p, in)...)
+	if len(list) != 14+8+1 {
+		t.Errorf("%d requests", len(list))
+	}
+	for i, s := range list {
+		openSSLReads(t, s, testKeys(t, 1)[0], `C=DE,ST=Bayern\, Süd,DC=contoso,O=Contoso\, Ltd,OU=a\+b,CN=`+list[i].Names[0])
+	}
+}
+
+// TestOpenSSLReadsEveryLength does so for each key length, and for a request without a subject.
+func TestOpenSSLReadsEveryLength(t *testing.T) {
 	for _, bits := range KeySizes {
 		p, in := given(t, "2301", policies.AAD)
-		in.KeyBits, in.Subject = bits, subject
+		in.KeyBits = bits
 		s := specs(t, p, in)[0]
 		r, err := s.Generate(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := exec.CommandContext(t.Context(), "openssl", "req", "-verify", "-noout", "-text", "-nameopt", "RFC2253,-esc_msb,utf8,-dn_rev")
-		c.Stdin = bytes.NewReader(r.PEM())
-		out, err := c.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		text := string(out)
-		for _, want := range []string{
-			"self-signature verify OK", "Signature Algorithm: sha256WithRSAEncryption",
-			"Public-Key: (" + map[int]string{2048: "2048", 3072: "3072", 4096: "4096"}[bits] + " bit)",
-			`C=DE,ST=Bayern\, Süd,O=Contoso\, Ltd,OU=a\+b,CN=` + s.Names[0],
-			"DNS:" + s.Names[0], "Digital Signature, Key Encipherment", "TLS Web Server Authentication, TLS Web Client Authentication",
-			"X509v3 Key Usage: critical",
-		} {
-			if !strings.Contains(text, want) {
-				t.Errorf("%d bits: no %q in\n%s", bits, want, text)
-			}
+		openSSLReads(t, s, r.Key, "CN="+s.Names[0])
+	}
+	p, in := given(t, "2301", policies.AAD)
+	in.FQDN = strings.Repeat("a", 60) + ".contoso.com"
+	text := openSSLReads(t, specs(t, p, in)[0], testKeys(t, 1)[0], "\n")
+	if !strings.Contains(text, "X509v3 Subject Alternative Name: critical") {
+		t.Errorf("without a subject the names are not critical:\n%s", text)
+	}
+}
+
+func openSSLReads(t *testing.T, s Spec, key crypto.Signer, subject string) string {
+	t.Helper()
+	r, err := s.GenerateWith(key, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), "openssl", "req", "-verify", "-noout", "-text", "-nameopt", "RFC2253,-esc_msb,utf8,-dn_rev")
+	c.Stdin = bytes.NewReader(r.PEM())
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", s.Stem, err, out)
+	}
+	text := string(out)
+	for _, want := range []string{
+		"self-signature verify OK", "Signature Algorithm: " + strings.ToLower(s.Hash) + "WithRSAEncryption",
+		fmt.Sprintf("Public-Key: (%d bit)", s.KeyBits), "Subject: " + subject,
+		"DNS:" + strings.Join(s.Names, ", DNS:") + "\n", "Digital Signature, Key Encipherment",
+		"TLS Web Server Authentication, TLS Web Client Authentication", "X509v3 Key Usage: critical",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s: no %q in\n%s", s.Stem, want, text)
 		}
 	}
+	return text
 }
 
 func TestWhatIsRefused(t *testing.T) {
@@ -120,6 +234,14 @@ func TestWhatIsRefused(t *testing.T) {
 		if _, err := Specs(p, in); err == nil {
 			t.Errorf("a key of %d bits", bits)
 		}
+	}
+	in.KeyBits, in.Hash = 0, "SHA1"
+	if _, err := Specs(p, in); err == nil {
+		t.Error("a request with SHA-1")
+	}
+	in.Hash, in.Region = "", "öst"
+	if _, err := specs(t, p, in)[0].GenerateWith(testKeys(t, 1)[0], nil); err == nil || !strings.Contains(err.Error(), "xn--") {
+		t.Errorf("a name beyond ASCII: %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"encoding/json"
@@ -9,7 +10,9 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"filippo.io/age"
@@ -21,6 +24,8 @@ import (
 	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/internal/stamp"
 	"github.com/certstamp/certstamp/pfx"
+	"github.com/certstamp/certstamp/policies"
+	"github.com/certstamp/certstamp/validate"
 )
 
 // requests is the folder of a stamp's requests and keys, issued that of the CA's answers.
@@ -34,6 +39,8 @@ type requesting struct {
 	out, subject, asOf  string
 	keyBits             int
 	single, renew, anew bool
+	endpoint            string
+	types               []string
 	sealing             sealing
 }
 
@@ -44,17 +51,20 @@ func (a *app) csrCommand() *cobra.Command {
 		Short: "make certificate requests and encrypted keys",
 		Long: "Writes for each endpoint of a stamp a request (.req), the same for certreq on Windows (.inf), its specification (.yaml, .json) and the\n" +
 			"private key, encrypted. A second run keeps what is there: a key is never overwritten. --new makes further requests with new keys, --renew\n" +
-			"takes subject and key length from the certificates that the endpoints serve now.",
+			"takes subject, key length and hash from the certificates that the endpoints serve now, --stamp-endpoint those of one endpoint for all.\n" +
+			"Before anything is written, a throw-away CA answers the requests and the rules of certstamp validate judge what comes out.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.csr(cmd.Context(), r) },
 	}
 	a.stampFlag(cmd)
 	f := cmd.Flags()
 	f.StringVar(&r.out, "out", "", "folder to write to (default: requests beside stamp.yaml)")
-	f.StringVar(&r.subject, "subject", "", "distinguished name of the subject without CN, such as C=US,O=Contoso")
-	f.IntVar(&r.keyBits, "key-bits", 0, "RSA key length: 2048 (default), 3072 or 4096")
+	f.StringVar(&r.subject, "subject", "", "distinguished name of the subject, such as C=US,O=Contoso; a CN stands in every request, without one each has its own name")
+	f.IntVar(&r.keyBits, "key-bits", 0, "RSA key length: 2048, 3072 or 4096 (default: the shortest that the policy takes)")
 	f.BoolVar(&r.single, "single", false, "one request for all endpoints; for development only")
-	f.BoolVar(&r.renew, "renew", false, "make new requests with subject and key length of what is served now")
+	f.BoolVar(&r.renew, "renew", false, "make new requests with subject, key length and hash of what each endpoint serves now")
+	f.StringVar(&r.endpoint, "stamp-endpoint", "", "renew all from what one endpoint serves: its host, or the stamp's domain <region>.<fqdn>; implies --renew")
+	f.StringArrayVar(&r.types, "type", nil, "Deployment (default), AppServices, DBAdapter, EventHubs, IoTHub, AzureContainerRegistry, or all; repeatable")
 	f.BoolVar(&r.anew, "new", false, "make new requests although there are some")
 	f.StringVar(&r.asOf, "as-of", "", "time in the file names, RFC 3339 (default: now)")
 	r.sealing.flags(cmd)
@@ -130,113 +140,188 @@ func (a *app) csr(ctx context.Context, r requesting) error {
 	if err != nil {
 		return usagef("write it as C=US,O=Contoso; put values with commas in quotes", "--subject: %w", err)
 	}
+	r.renew = r.renew || r.endpoint != ""
+	if r.renew && (r.subject != "" || r.keyBits != 0) {
+		return usagef("make new requests instead: --new with --subject and --key-bits", "a renewal keeps subject and key length of what is served: it takes no --subject and no --key-bits")
+	}
 	jobs, err := a.jobs()
 	if err != nil {
 		return err
 	}
-	if r.out != "" && len(jobs) != 1 {
-		return usagef("name one with --stamp stamps/NAME", "--out takes one stamp, found %d", len(jobs))
+	for flag, given := range map[string]string{"--out": r.out, "--stamp-endpoint": r.endpoint} {
+		if given != "" && len(jobs) != 1 {
+			return usagef("name one with --stamp stamps/NAME", "%s takes one stamp, found %d", flag, len(jobs))
+		}
 	}
-	sealKey, err := a.sealer(r.sealing)
-	if err != nil {
-		return err
-	}
+	inputs := map[*job][]csr.Input{}
 	for _, j := range jobs {
+		types, err := r.typesOf(j)
+		if err != nil {
+			return err
+		}
+		for _, t := range types {
+			inputs[j] = append(inputs[j], csr.Input{
+				Region: j.stamp.Region, FQDN: j.stamp.FQDN, Version: j.stamp.Version, Identity: j.stamp.Identity, Type: t,
+				Optional: j.stamp.OptionalEndpoints, Subject: subject, KeyBits: r.keyBits, Single: r.single, AsOf: asOf,
+			})
+		}
 		if r.renew {
 			if err := a.checkTarget(j.stamp); err != nil {
 				return err
 			}
 		}
 	}
+	sealKey, err := a.sealer(r.sealing)
+	if err != nil {
+		return err
+	}
+	var sets []*requested
 	for _, j := range jobs {
-		specs, err := a.specs(ctx, j, r, csr.Input{
-			Region: j.stamp.Region, FQDN: j.stamp.FQDN, Version: j.stamp.Version, Identity: j.stamp.Identity,
-			Optional: j.stamp.OptionalEndpoints, Subject: subject, KeyBits: r.keyBits, Single: r.single, AsOf: asOf,
-		})
+		made, err := a.requests(ctx, j, r, inputs[j], sealKey)
 		if err != nil {
 			return err
 		}
-		if err := a.request(ctx, j.stamp, r, specs, sealKey); err != nil {
+		sets = append(sets, made...)
+	}
+	if err := a.tryOut(ctx, sets, asOf); err != nil {
+		return err
+	}
+	for _, set := range sets {
+		if err := a.writeRequests(set, r.out); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// specs says what the requests of one stamp must hold. A renewal keeps what each endpoint's certificate says today.
-func (a *app) specs(ctx context.Context, j *job, r requesting, in csr.Input) ([]csr.Spec, error) {
-	if !r.renew {
-		specs, err := csr.Specs(j.policy, in)
-		if err != nil {
-			return nil, usagef("", "stamp %s: %w", j.stamp.Name, err)
-		}
-		return specs, nil
+// typesOf reads --type: the words of the readiness tools, in any case. All means what the stamp's release has.
+func (r requesting) typesOf(j *job) ([]policies.CertificateType, error) {
+	if len(r.types) == 0 {
+		return []policies.CertificateType{policies.Deployment}, nil
 	}
-	targets := targetsOf(j)
-	looker := observer(j.stamp.Simulated)
-	looker.Samples = 1
-	a.progress("reading what %d endpoints of %s serve", len(targets), j.stamp.Name)
-	own := map[string]csr.Input{}
-	var unread []error
-	for _, seen := range looker.Observe(ctx, targets) {
-		s := seen.Leaf()
-		if s.Err != nil {
-			unread = append(unread, fmt.Errorf("%s: %w", s.Host, s.Err))
+	known := j.policy.Types()
+	var out []policies.CertificateType
+	for _, name := range r.types {
+		if strings.EqualFold(name, "all") {
+			out = append(out, slices.DeleteFunc(slices.Clone(known), func(t policies.CertificateType) bool {
+				return len(j.policy.TypeEndpoints(t, j.stamp.Version)) == 0
+			})...)
 			continue
 		}
-		live, err := csr.FromLive(s.Chain[0], in)
-		if err != nil {
-			unread = append(unread, fmt.Errorf("%s: %w", s.Host, err))
-			continue
+		i := slices.IndexFunc(known, func(t policies.CertificateType) bool { return strings.EqualFold(string(t), name) })
+		if i < 0 {
+			return nil, usagef(fmt.Sprintf("give one of %v, or all", known), "--type %q is no type of certificates", name)
 		}
-		live.KeyBits = max(live.KeyBits, in.KeyBits)
-		own[seen.Target.Endpoint] = live
+		if len(j.policy.TypeEndpoints(known[i], j.stamp.Version)) == 0 {
+			return nil, usagef("leave it out, or correct version in stamp.yaml", "stamp %s: release %s has no certificates of the type %s", j.stamp.Name, j.stamp.Version, known[i])
+		}
+		out = append(out, known[i])
 	}
-	if len(unread) > 0 {
-		return nil, environment("network", fmt.Errorf("stamp %s: nothing to renew from:\n%w", j.stamp.Name, errors.Join(unread...)), "reach every endpoint from here, or make new requests with --new --subject")
+	slices.SortFunc(out, func(x, y policies.CertificateType) int {
+		return cmp.Compare(slices.Index(known, x), slices.Index(known, y))
+	})
+	return slices.Compact(out), nil
+}
+
+// requested is the set of one type of a stamp: made, but not yet written.
+type requested struct {
+	job      *job
+	kind     policies.CertificateType
+	manifest *csr.Manifest
+	made     []made
+	kept     int
+	findings []validate.Finding // of the trial: warnings only, else nothing is written
+}
+
+// folder is where the requests of a type lie, below the folder of all requests.
+func (r *requested) folder() string {
+	if r.kind == policies.Deployment {
+		return "."
 	}
-	var out []csr.Spec
-	for i, e := range j.policy.Endpoints(j.stamp.Version, j.stamp.Identity, j.stamp.OptionalEndpoints) {
-		specs, err := csr.Specs(j.policy, own[e.ID])
+	return string(r.kind)
+}
+
+// requests makes what is missing of one stamp, in memory.
+func (a *app) requests(ctx context.Context, j *job, r requesting, inputs []csr.Input, sealKey seal) ([]*requested, error) {
+	all, err := a.specs(ctx, j, r, inputs)
+	if err != nil {
+		return nil, err
+	}
+	var out []*requested
+	for i, specs := range all {
+		set := &requested{job: j, kind: inputs[i].Type}
+		root, shown, err := a.openRequests(j.stamp, r.out, set.folder(), false)
 		if err != nil {
-			return nil, usagef("", "stamp %s: %w", j.stamp.Name, err)
+			return nil, err
 		}
-		if r.single {
-			return specs, nil
+		if root != nil {
+			defer root.Close()
 		}
-		out = append(out, specs[i])
+		if set.manifest, err = readManifest(root, j.stamp.Domain()); err != nil {
+			return nil, configuration(fmt.Errorf("stamp %s: %s: %w", j.stamp.Name, shown, err), "")
+		}
+		var todo []csr.Spec
+		for _, spec := range specs {
+			if !r.anew && !r.renew && slices.ContainsFunc(set.manifest.Requests, func(e csr.Entry) bool { return answers(root, e, spec) }) {
+				set.kept++
+				continue
+			}
+			todo = append(todo, spec)
+		}
+		if set.made, err = generate(ctx, todo, sealKey); err != nil {
+			return nil, err
+		}
+		out = append(out, set)
 	}
 	return out, nil
 }
 
-// request writes what is missing. The manifest comes first: a key that lies there is always one it names.
-func (a *app) request(ctx context.Context, s *stamp.Stamp, r requesting, specs []csr.Spec, sealKey seal) error {
-	root, shown, err := a.besideStamp(s, r.out, requestsFolder)
+// openRequests opens the folder of a stamp's requests of one type. Without create, a folder that is not there is nil: so
+// that a run which ends in an error leaves nothing behind, not even that.
+func (a *app) openRequests(s *stamp.Stamp, flag, below string, create bool) (root *os.Root, shown string, err error) {
+	shown = path.Join(s.Dir, requestsFolder, below)
+	if flag != "" {
+		shown = path.Join(filepath.ToSlash(flag), below)
+		dir := filepath.Join(a.path(flag), below)
+		if create {
+			err = os.MkdirAll(dir, 0o755)
+		}
+		if err == nil {
+			root, err = os.OpenRoot(dir)
+		}
+	} else {
+		var repo *stamp.Repository
+		if repo, err = a.repository(); err != nil {
+			return nil, shown, err
+		}
+		if create {
+			root, err = repo.Make(shown)
+		} else {
+			root, err = repo.Sub(shown)
+		}
+	}
+	switch {
+	case err == nil:
+		return root, shown, nil
+	case !create && errors.Is(err, fs.ErrNotExist):
+		return nil, shown, nil
+	}
+	return nil, shown, configuration(fmt.Errorf("stamp %s: %s: %w", s.Name, shown, err), "")
+}
+
+// writeRequests writes a set. The manifest comes first: a key that lies there is always one it names.
+func (a *app) writeRequests(set *requested, out string) error {
+	s := set.job.stamp
+	root, shown, err := a.openRequests(s, out, set.folder(), true)
 	if err != nil {
-		return configuration(fmt.Errorf("stamp %s: %s: %w", s.Name, shown, err), "")
+		return err
 	}
 	defer root.Close()
-	manifest, err := readManifest(root, s.Domain())
-	if err != nil {
-		return configuration(fmt.Errorf("stamp %s: %s: %w", s.Name, shown, err), "")
-	}
-	var todo []csr.Spec
-	kept := 0
-	for _, spec := range specs {
-		if !r.anew && !r.renew && slices.ContainsFunc(manifest.Requests, func(e csr.Entry) bool { return answers(root, e, spec) }) {
-			kept++
-			continue
-		}
-		todo = append(todo, spec)
-	}
-	entry := report.Stamp{Stamp: s.Name, Simulated: s.Simulated, Outcome: "requested"}
-	if len(todo) > 0 {
-		made, err := generate(ctx, todo, sealKey)
-		if err != nil {
-			return err
-		}
+	entry := report.Stamp{Stamp: s.Name, Simulated: s.Simulated, Outcome: "requested", Findings: set.findings}
+	if len(set.made) > 0 {
+		manifest := set.manifest
 		manifest.Requests = slices.DeleteFunc(manifest.Requests, func(e csr.Entry) bool { return !there(root, e.Key) && !there(root, e.Request) })
-		for _, m := range made {
+		for _, m := range set.made {
 			if there(root, m.Spec.Stem+m.ext) {
 				return configuration(fmt.Errorf("stamp %s: %q is there already: a key is never overwritten", s.Name, path.Join(shown, m.Spec.Stem+m.ext)), "run again in a second, or give another --as-of")
 			}
@@ -251,7 +336,7 @@ func (a *app) request(ctx context.Context, s *stamp.Stamp, r requesting, specs [
 		if err := replaceIn(root, csr.ManifestName, append(b, '\n'), 0o644); err != nil {
 			return configuration(fmt.Errorf("stamp %s: %w", s.Name, err), "")
 		}
-		for _, m := range made {
+		for _, m := range set.made {
 			files, err := m.write(root)
 			for _, f := range files {
 				a.doc.Files = append(a.doc.Files, path.Join(shown, f))
@@ -261,17 +346,43 @@ func (a *app) request(ctx context.Context, s *stamp.Stamp, r requesting, specs [
 			}
 		}
 	}
-	entry.Message = fmt.Sprintf("%s: %d requests made, %d kept, in %s", s.Name, len(todo), kept, shown)
-	entry.Next = fmt.Sprintf("let the CA answer the .req files, put its answers into %s, then run certstamp pack", path.Join(path.Dir(shown), issuedFolder))
+	entry.Message = fmt.Sprintf("%s: %d requests made, %d kept, in %s", s.Name, len(set.made), set.kept, shown)
+	entry.Facts = notes(set.made)
+	entry.Next = set.next(shown)
 	a.doc.Stamps = append(a.doc.Stamps, entry)
 	return nil
 }
 
-// readManifest reads the manifest of a folder, or begins one.
+// next says who acts now. Pack joins what a rotation takes; the certificates of a resource provider go in with it.
+func (r *requested) next(shown string) string {
+	if r.kind != policies.Deployment {
+		return fmt.Sprintf("let the CA answer the .req files in %s; the certificates of %s go in with their resource provider", shown, r.kind)
+	}
+	return fmt.Sprintf("let the CA answer the .req files, put its answers into %s, then run certstamp pack", path.Join(path.Dir(shown), issuedFolder))
+}
+
+// notes are what the specs have to say, each once.
+func notes(list []made) []report.Fact {
+	var out []report.Fact
+	for _, m := range list {
+		for _, n := range m.Spec.Notes {
+			if f := (report.Fact{Name: "note", Value: n}); !slices.Contains(out, f) {
+				out = append(out, f)
+			}
+		}
+	}
+	return out
+}
+
+// readManifest reads the manifest of a folder, or begins one. A nil root is a folder that is not there yet.
 func readManifest(root *os.Root, domain string) (*csr.Manifest, error) {
+	first := &csr.Manifest{SchemaVersion: 1, Domain: domain, Requests: []csr.Entry{}}
+	if root == nil {
+		return first, nil
+	}
 	b, err := readBounded(root.FS(), csr.ManifestName, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &csr.Manifest{SchemaVersion: 1, Domain: domain, Requests: []csr.Entry{}}, nil
+		return first, nil
 	}
 	if err != nil {
 		return nil, err

@@ -208,14 +208,14 @@ func (r requesting) typesOf(j *job) ([]policies.CertificateType, error) {
 			})...)
 			continue
 		}
-		i := slices.IndexFunc(known, func(t policies.CertificateType) bool { return strings.EqualFold(string(t), name) })
-		if i < 0 {
-			return nil, usagef(fmt.Sprintf("give one of %v, or all", known), "--type %q is no type of certificates", name)
+		t, ok := typeNamed(known, name)
+		if !ok {
+			return nil, usagef("give one of "+typeList(known)+", or all", "--type %q is no type of certificates", name)
 		}
-		if len(j.policy.TypeEndpoints(known[i], j.stamp.Version)) == 0 {
-			return nil, usagef("leave it out, or correct version in stamp.yaml", "stamp %s: release %s has no certificates of the type %s", j.stamp.Name, j.stamp.Version, known[i])
+		if len(j.policy.TypeEndpoints(t, j.stamp.Version)) == 0 {
+			return nil, usagef("leave it out, or correct version in stamp.yaml", "stamp %s: release %s has no certificates of the type %s", j.stamp.Name, j.stamp.Version, t)
 		}
-		out = append(out, known[i])
+		out = append(out, t)
 	}
 	slices.SortFunc(out, func(x, y policies.CertificateType) int {
 		return cmp.Compare(slices.Index(known, x), slices.Index(known, y))
@@ -237,6 +237,14 @@ type requested struct {
 func (r *requested) folder() string {
 	if r.kind == policies.Deployment {
 		return "."
+	}
+	return string(r.kind)
+}
+
+// shownType is the type in a report, which leaves out the one that every stamp has.
+func (r *requested) shownType() string {
+	if r.kind == policies.Deployment {
+		return ""
 	}
 	return string(r.kind)
 }
@@ -317,7 +325,7 @@ func (a *app) writeRequests(set *requested, out string) error {
 		return err
 	}
 	defer root.Close()
-	entry := report.Stamp{Stamp: s.Name, Simulated: s.Simulated, Outcome: "requested", Findings: set.findings}
+	entry := report.Stamp{Stamp: s.Name, Type: set.shownType(), Simulated: s.Simulated, Outcome: "requested", Findings: set.findings}
 	if len(set.made) > 0 {
 		manifest := set.manifest
 		manifest.Requests = slices.DeleteFunc(manifest.Requests, func(e csr.Entry) bool { return !there(root, e.Key) && !there(root, e.Request) })

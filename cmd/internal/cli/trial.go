@@ -84,7 +84,7 @@ const trialPassword = "Trial7Password7Trial7"
 func (ca *trialCA) set(j *job, kind policies.CertificateType, requests []csr.Request) (validate.Input, error) {
 	s := j.stamp
 	in := validate.Input{
-		Stamp: s.Name, Simulated: s.Simulated, Domain: s.Domain(), Version: s.Version, Identity: s.Identity, Optional: s.OptionalEndpoints,
+		Stamp: s.Name, Type: kind, Simulated: s.Simulated, Domain: s.Domain(), Version: s.Version, Identity: s.Identity, Optional: s.OptionalEndpoints,
 		Policy: j.policy, AsOf: ca.asOf, Password: trialPassword, Installed: []validate.Installed{{Chain: []*x509.Certificate{ca.certificate}}},
 		Anchors: validate.Anchors{Enterprise: []*x509.Certificate{ca.certificate}},
 	}
@@ -164,7 +164,7 @@ func (a *app) tryOut(ctx context.Context, sets []*requested, asOf time.Time) err
 		s := set.job.stamp
 		if len(set.findings) > 0 {
 			a.doc.Stamps = append(a.doc.Stamps, report.Stamp{
-				Stamp: s.Name, Simulated: s.Simulated, Outcome: "refused", Findings: set.findings,
+				Stamp: s.Name, Type: set.shownType(), Simulated: s.Simulated, Outcome: "refused", Findings: set.findings,
 				Message: fmt.Sprintf("%s: what these requests of %s lead to would be refused", s.Name, set.kind),
 			})
 		}

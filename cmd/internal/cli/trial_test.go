@@ -57,8 +57,9 @@ func trialJob(t testing.TB, release string, id policies.Identity, overlay string
 	return &job{policy: p, stamp: &stamp.Stamp{Name: "east", Region: "east", FQDN: "azurestack.contoso.com", Version: v, Identity: id}}
 }
 
-// tried is what the rules say of the set that in leads to, with what only requests decide, and with everything.
-func tried(t testing.TB, j *job, in csr.Input) (requests []validate.Finding, all validate.StampReport) {
+// tried is what the rules say of the set that in leads to: what requests decide, and everything. Core is the stamp's own
+// set, for those of its resource providers.
+func tried(t testing.TB, j *job, in csr.Input, core []validate.Subject) (requests []validate.Finding, all validate.Outcome) {
 	t.Helper()
 	in.Region, in.FQDN, in.Version, in.Identity = j.stamp.Region, j.stamp.FQDN, j.stamp.Version, j.stamp.Identity
 	in.Optional, in.AsOf = j.stamp.OptionalEndpoints, trialTime
@@ -78,15 +79,16 @@ func tried(t testing.TB, j *job, in csr.Input) (requests []validate.Finding, all
 	if err != nil {
 		t.Fatal(err)
 	}
-	all = validate.Run(context.Background(), set).Report
-	return decided(all), all
+	set.Core = core
+	out := validate.Run(context.Background(), set)
+	return decided(out.Report), out
 }
 
 // TestEveryRuleIsPlaced wants a decision about each new rule: can a request break it?
 func TestEveryRuleIsPlaced(t *testing.T) {
 	others := []string{
 		"pfx-encryption", "expiry-date", "parse-pfx", "private-key", "cert-chain", "chain-order", "other-certificates", "http-crl", "twin",
-		"encrypted-at-rest", "folder-layout", "password-policy", "same-password", "mixed-issuers", "ca-class", "ca-transition",
+		"encrypted-at-rest", "folder-layout", "password-policy", "same-password", "mixed-issuers", "ca-class", "ca-transition", "paas-root",
 	}
 	known := map[string]bool{}
 	for _, r := range validate.Rules() {
@@ -108,7 +110,8 @@ func TestEveryRuleIsPlaced(t *testing.T) {
 }
 
 // TestWhatIsRequestedPasses is the circle: policy, request, issued, packed, judged, and no rule has anything to say. It
-// walks both identity systems over every release at which something changes, before and after, with every option.
+// walks both identity systems and every type over every release at which something changes, before and after, with every
+// option.
 func TestWhatIsRequestedPasses(t *testing.T) {
 	base, err := policies.Default()
 	if err != nil {
@@ -157,13 +160,19 @@ func TestWhatIsRequestedPasses(t *testing.T) {
 				if optional != nil && len(j.policy.Endpoints(j.stamp.Version, id, optional)) == len(j.policy.Endpoints(j.stamp.Version, id, nil)) {
 					continue // the release has none of them
 				}
-				sets++
-				silent(t, j, csr.Input{Type: policies.Deployment, Subject: subject})
+				own := silent(t, j, csr.Input{Type: policies.Deployment, Subject: subject}, nil)
 				oneForAll(t, j, csr.Input{Type: policies.Deployment, Single: true})
+				sets += 2
+				for _, kind := range base.Types()[1:] {
+					if optional == nil && len(base.TypeEndpoints(kind, j.stamp.Version)) > 0 {
+						silent(t, j, csr.Input{Type: kind, Subject: subject}, own.Subjects)
+						sets++
+					}
+				}
 			}
 		}
 	}
-	t.Logf("%d releases, %d sets", len(boundaries), 2*sets)
+	t.Logf("%d releases, %d sets", len(boundaries), sets)
 }
 
 func before(release int) int {
@@ -182,25 +191,26 @@ func mustVersion(t *testing.T, release int) policies.Version {
 	return v
 }
 
-func silent(t *testing.T, j *job, in csr.Input) {
+func silent(t *testing.T, j *job, in csr.Input, core []validate.Subject) validate.Outcome {
 	t.Helper()
-	_, all := tried(t, j, in)
-	for _, f := range everything(all) {
+	_, all := tried(t, j, in, core)
+	for _, f := range everything(all.Report) {
 		if f.Result != validate.OK {
-			t.Errorf("%s %s: %s says %s: found %s, wanted %s", j.stamp.Version, j.stamp.Identity, f.ID, f.Result, f.Found, f.Wanted)
+			t.Errorf("%s %s %s: %s says %s: found %s, wanted %s", j.stamp.Version, j.stamp.Identity, in.Type, f.ID, f.Result, f.Found, f.Wanted)
 		}
 	}
-	if all.Verdict != validate.Pass || !all.Complete {
-		t.Errorf("%s %s: verdict %s, complete %v", j.stamp.Version, j.stamp.Identity, all.Verdict, all.Complete)
+	if r := all.Report; r.Verdict != validate.Pass || !r.Complete {
+		t.Errorf("%s %s %s: verdict %s, complete %v", j.stamp.Version, j.stamp.Identity, in.Type, r.Verdict, r.Complete)
 	}
+	return all
 }
 
 // oneForAll has one thing said of it, and exactly that.
 func oneForAll(t *testing.T, j *job, in csr.Input) {
 	t.Helper()
-	said, all := tried(t, j, in)
-	other := slices.DeleteFunc(everything(all), func(f validate.Finding) bool { return f.Result == validate.OK || f.ID == "duplicate-key" })
-	if len(said) != 1 || said[0].ID != "duplicate-key" || said[0].Result != validate.Warning || len(said[0].Folders) != len(all.Certificates) || len(other) != 0 {
+	said, all := tried(t, j, in, nil)
+	other := slices.DeleteFunc(everything(all.Report), func(f validate.Finding) bool { return f.Result == validate.OK || f.ID == "duplicate-key" })
+	if len(said) != 1 || said[0].ID != "duplicate-key" || said[0].Result != validate.Warning || len(said[0].Folders) != len(all.Report.Certificates) || len(other) != 0 {
 		t.Errorf("%s %s as one: %+v and %+v", j.stamp.Version, j.stamp.Identity, said, other)
 	}
 }
@@ -233,12 +243,12 @@ func TestWhatWouldBeRefused(t *testing.T) {
 	} {
 		j := trialJob(t, "2301", policies.AAD, c.overlay)
 		c.in.Type = policies.Deployment
-		said, all := tried(t, j, c.in)
+		said, all := tried(t, j, c.in, nil)
 		if len(said) == 0 || said[0].ID != c.id || said[0].Result != c.result || !strings.Contains(said[0].Found, c.found) || len(said[0].Folders) != c.folders {
 			t.Errorf("%s: %+v", c.name, said)
 			continue
 		}
-		same := slices.ContainsFunc(everything(all), func(f validate.Finding) bool {
+		same := slices.ContainsFunc(everything(all.Report), func(f validate.Finding) bool {
 			return f.ID == c.id && f.Found == said[0].Found && f.Wanted == said[0].Wanted && f.Hint == said[0].Hint && f.Source == said[0].Source
 		})
 		if !same {
@@ -272,8 +282,8 @@ func FuzzWhatIsRequestedPasses(f *testing.F) {
 		}
 		named := slices.ContainsFunc(subject, func(a csr.Attribute) bool { return a.Type == "CN" })
 		j := trialJob(t, "2301", policies.AAD, "")
-		_, all := tried(t, j, csr.Input{Type: policies.Deployment, Subject: subject, Single: single})
-		for _, f := range everything(all) {
+		_, all := tried(t, j, csr.Input{Type: policies.Deployment, Subject: subject, Single: single}, nil)
+		for _, f := range everything(all.Report) {
 			allowed := f.ID == "subject-in-san" && named || f.ID == "duplicate-key" && single
 			if f.Result != validate.OK && (f.Result != validate.Warning || !allowed) {
 				t.Errorf("%q: %s says %s: found %s, wanted %s", text, f.ID, f.Result, f.Found, f.Wanted)

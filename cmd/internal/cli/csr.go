@@ -155,9 +155,11 @@ func (a *app) csr(ctx context.Context, r requesting) error {
 	}
 	inputs := map[*job][]csr.Input{}
 	for _, j := range jobs {
-		types, err := r.typesOf(j)
-		if err != nil {
-			return err
+		types := []policies.CertificateType{policies.Deployment}
+		if len(r.types) > 0 {
+			if types, err = typesOf(j, r.types); err != nil {
+				return err
+			}
 		}
 		for _, t := range types {
 			inputs[j] = append(inputs[j], csr.Input{
@@ -195,13 +197,10 @@ func (a *app) csr(ctx context.Context, r requesting) error {
 }
 
 // typesOf reads --type: the words of the readiness tools, in any case. All means what the stamp's release has.
-func (r requesting) typesOf(j *job) ([]policies.CertificateType, error) {
-	if len(r.types) == 0 {
-		return []policies.CertificateType{policies.Deployment}, nil
-	}
+func typesOf(j *job, names []string) ([]policies.CertificateType, error) {
 	known := j.policy.Types()
 	var out []policies.CertificateType
-	for _, name := range r.types {
+	for _, name := range names {
 		if strings.EqualFold(name, "all") {
 			out = append(out, slices.DeleteFunc(slices.Clone(known), func(t policies.CertificateType) bool {
 				return len(j.policy.TypeEndpoints(t, j.stamp.Version)) == 0
@@ -233,12 +232,12 @@ type requested struct {
 	findings []validate.Finding // of the trial: warnings only, else nothing is written
 }
 
-// folder is where the requests of a type lie, below the folder of all requests.
-func (r *requested) folder() string {
-	if r.kind == policies.Deployment {
+// requestsBelow is where the requests of a type lie, below the folder of all requests.
+func requestsBelow(t policies.CertificateType) string {
+	if t == policies.Deployment {
 		return "."
 	}
-	return string(r.kind)
+	return string(t)
 }
 
 // shownType is the type in a report, which leaves out the one that every stamp has.
@@ -258,7 +257,7 @@ func (a *app) requests(ctx context.Context, j *job, r requesting, inputs []csr.I
 	var out []*requested
 	for i, specs := range all {
 		set := &requested{job: j, kind: inputs[i].Type}
-		root, shown, err := a.openRequests(j.stamp, r.out, set.folder(), false)
+		root, shown, err := a.openRequests(j.stamp, r.out, requestsBelow(set.kind), false)
 		if err != nil {
 			return nil, err
 		}
@@ -320,7 +319,7 @@ func (a *app) openRequests(s *stamp.Stamp, flag, below string, create bool) (roo
 // writeRequests writes a set. The manifest comes first: a key that lies there is always one it names.
 func (a *app) writeRequests(set *requested, out string) error {
 	s := set.job.stamp
-	root, shown, err := a.openRequests(s, out, set.folder(), true)
+	root, shown, err := a.openRequests(s, out, requestsBelow(set.kind), true)
 	if err != nil {
 		return err
 	}
@@ -356,17 +355,13 @@ func (a *app) writeRequests(set *requested, out string) error {
 	}
 	entry.Message = fmt.Sprintf("%s: %d requests made, %d kept, in %s", s.Name, len(set.made), set.kept, shown)
 	entry.Facts = notes(set.made)
-	entry.Next = set.next(shown)
+	home := path.Dir(shown)
+	if set.kind != policies.Deployment {
+		home = path.Dir(home)
+	}
+	entry.Next = fmt.Sprintf("let the CA answer the .req files, put its answers into %s, then run certstamp pack", path.Join(home, issuedFolder))
 	a.doc.Stamps = append(a.doc.Stamps, entry)
 	return nil
-}
-
-// next says who acts now. Pack joins what a rotation takes; the certificates of a resource provider go in with it.
-func (r *requested) next(shown string) string {
-	if r.kind != policies.Deployment {
-		return fmt.Sprintf("let the CA answer the .req files in %s; the certificates of %s go in with their resource provider", shown, r.kind)
-	}
-	return fmt.Sprintf("let the CA answer the .req files, put its answers into %s, then run certstamp pack", path.Join(path.Dir(shown), issuedFolder))
 }
 
 // notes are what the specs have to say, each once.

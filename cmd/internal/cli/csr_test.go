@@ -36,6 +36,7 @@ type bureau struct {
 	t         *testing.T
 	dir       string
 	recipient string
+	identity  string
 
 	mu     sync.Mutex
 	served tls.Certificate
@@ -51,7 +52,7 @@ func newBureau(t *testing.T, lines string) *bureau {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.recipient = id.Recipient().String()
+	b.recipient, b.identity = id.Recipient().String(), id.String()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -356,5 +357,106 @@ func TestTypesOfRequests(t *testing.T) {
 	}
 	if a := b.csr(nil, "--type", "AppServices", "--single"); a.code != 2 || !strings.Contains(a.stderr, "none may stand in for another") {
 		t.Errorf("exit %d\n%s", a.code, a.stderr)
+	}
+}
+
+// issue answers every request below the stamp's requests as a CA would: in one folder, under names of its own.
+func (b *bureau) issue(folders ...string) {
+	b.t.Helper()
+	key := aKey(b.t)
+	root := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Contoso Root"}, NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(9, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	parent := root
+	sign := func(file string, template *x509.Certificate, public any) *x509.Certificate {
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if err := os.WriteFile(b.path("issued", file), der, 0o600); err != nil {
+			b.t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		return c
+	}
+	if err := os.MkdirAll(b.path("issued"), 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	parent = sign("root.cer", root, key.Public())
+	n := int64(1)
+	for _, folder := range folders {
+		for _, r := range b.requests(folder) {
+			n++
+			sign(fmt.Sprintf("certnew (%d).cer", n), &x509.Certificate{
+				SerialNumber: big.NewInt(n), RawSubject: r.RawSubject, DNSNames: r.DNSNames, BasicConstraintsValid: true,
+				NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(0, 6, 0), CRLDistributionPoints: []string{"http://pki.contoso.example/root.crl"},
+				KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
+				ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+			}, r.PublicKey)
+		}
+	}
+}
+
+// TestTypesFromRequestToVerdict takes the stamp's own set and those of two resource providers to where validate passes
+// them, every command once for all types.
+func TestTypesFromRequestToVerdict(t *testing.T) {
+	b := newBureau(t, "")
+	env := map[string]string{"PFX_PASSWORD": "Trial7Password7Trial7", "PFX_IDENTITY": b.identity}
+	if a := b.csr(nil, "--type", "Deployment", "--type", "AppServices", "--type", "DBAdapter"); a.code != 0 {
+		t.Fatalf("csr: exit %d\n%s", a.code, a.stderr)
+	}
+	pack := []string{"pack", "--stamp", "stamps/east", "--key-identity", "env:PFX_IDENTITY"}
+	b.issue("requests", "requests/DBAdapter")
+	if a := b.run(env, pack...); a.code != 2 || !strings.Contains(a.stderr, "resource-providers: PATH") {
+		t.Errorf("no place for them: exit %d\n%s", a.code, a.stderr)
+	}
+	text, err := os.ReadFile(b.path("stamp.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.write("stamp.yaml", string(text)+"resource-providers: providers\n")
+	a := b.run(env, pack...)
+	for _, want := range []string{"AppServices/API: no certificate for api.appservice." + bureauDomain, "AppServices/DefaultDomain: ", "AppServices/Identity: ", "AppServices/Publishing: "} {
+		if a.code != 1 || !strings.Contains(a.stderr, want) {
+			t.Errorf("exit %d, wanted %q\n%s", a.code, want, a.stderr)
+		}
+	}
+	if _, err := os.Stat(b.path("certificates")); !os.IsNotExist(err) {
+		t.Errorf("an incomplete set was written: %v", err)
+	}
+	if a := b.run(env, append(pack, "--type", "EventHubs")...); a.code != 2 || !strings.Contains(a.stderr, "no requests in stamps/east/requests/EventHubs") {
+		t.Errorf("exit %d\n%s", a.code, a.stderr)
+	}
+	if a := b.run(env, append(pack, "--type", "DBAdapter")...); a.code != 0 || !strings.Contains(a.stdout, "1 certificates packed, 0 kept, in stamps/east/providers") {
+		t.Errorf("exit %d\n%s%s", a.code, a.stdout, a.stderr)
+	}
+	if err := os.RemoveAll(b.path("issued")); err != nil {
+		t.Fatal(err)
+	}
+	b.issue("requests", "requests/DBAdapter", "requests/AppServices")
+	if a := b.run(env, pack...); a.code != 0 {
+		t.Fatalf("pack: exit %d\n%s", a.code, a.stderr)
+	}
+	for _, file := range []string{"certificates/AAD/ACSBlob/ACSBlob.pfx", "providers/DBAdapter/DBAdapter.pfx", "providers/DBAdapter/DBAdapter.crt", "providers/AppServices/DefaultDomain/DefaultDomain.pfx", "providers/AppServices/API/API.pfx"} {
+		if _, err := os.Stat(b.path(filepath.FromSlash(file))); err != nil {
+			t.Error(err)
+		}
+	}
+	before := print(t, b.path())
+	if a := b.run(env, pack...); a.code != 0 || strings.Count(a.stdout, "0 certificates packed") != 3 || print(t, b.path()) != before {
+		t.Errorf("a second run wrote something: exit %d\n%s", a.code, a.stdout)
+	}
+	a = b.run(env, "validate", "--stamp", "stamps/east", "--offline")
+	var verdicts []string
+	for _, s := range a.doc.Stamps {
+		verdicts = append(verdicts, string(s.Verdict))
+	}
+	// Of an enterprise root that nothing but the file vouches for, the rules warn.
+	if want := []string{"warn", "pass", "pass"}; a.code != 0 || !slices.Equal(verdicts, want) {
+		t.Errorf("validate: exit %d, verdicts %v, wanted %v\n%s%s", a.code, verdicts, want, a.stdout, a.stderr)
 	}
 }

@@ -32,6 +32,7 @@ import (
 // packing is what certstamp pack was told.
 type packing struct {
 	issued, requests         string
+	types                    []string
 	keyPassword, keyIdentity string
 	recipients               []string
 	backup                   bool
@@ -54,6 +55,7 @@ func (a *app) packCommand() *cobra.Command {
 		Short: "join issued certificates and keys into the PFX tree",
 		Long: "Takes whatever the CA sent (PEM, DER or P7B, in any order, under any name), finds the key of each certificate by its public key,\n" +
 			"completes and orders the chain, and writes CERTIFICATES/<AAD|ADFS>/<Folder>/<Folder>.pfx with a public twin .crt.\n" +
+			"Certificates of resource providers go into the directory that resource-providers names.\n" +
 			"With --repair FILE --out FILE it mends one PFX that has chain, order, encryption or attributes wrong, completes the chain from --issued,\n" +
 			"and shows each fact before and after.",
 		Args: noArgs,
@@ -63,6 +65,7 @@ func (a *app) packCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&p.issued, "issued", "", "folder with the CA's answers (default: issued beside stamp.yaml)")
 	f.StringVar(&p.requests, "requests", "", "folder with requests and keys (default: requests beside stamp.yaml)")
+	f.StringArrayVar(&p.types, "type", nil, "pack this type of certificates only, such as Deployment or AppServices; repeatable (default: every type that was requested)")
 	f.StringVar(&p.keyPassword, "key-password", "", "reference of the password of the keys: env:PFX_… or file:PATH")
 	f.StringVar(&p.keyIdentity, "key-identity", "", "reference of the age identity that opens the keys: env:PFX_… or file:PATH")
 	f.StringArrayVar(&p.recipients, "recipient", nil, "age recipient: write .pfx.age instead of .pfx; repeatable")
@@ -149,24 +152,16 @@ func (a *app) packStamp(ctx context.Context, j *job, p packing) error {
 		return err
 	}
 	entry := report.Stamp{Stamp: s.Name, Simulated: s.Simulated, Outcome: "packed"}
-	requests, shown, err := a.besideStamp(s, p.requests, requestsFolder)
+	sets, err := a.packable(j, p)
 	if err != nil {
-		return configuration(fmt.Errorf("stamp %s: %s: %w", s.Name, shown, err), "")
+		return err
 	}
-	defer requests.Close()
-	manifest, err := readManifest(requests, s.Domain())
-	if err != nil {
-		return configuration(fmt.Errorf("stamp %s: %s: %w", s.Name, shown, err), "")
-	}
-	switch {
-	case len(manifest.Requests) > 0:
-		counts, err := a.packSet(ctx, j, p, requests, manifest)
+	if len(sets) > 0 {
+		counts, err := a.packSets(ctx, j, p, sets)
 		if err != nil {
 			return err
 		}
 		entry.Message = fmt.Sprintf("%s: %s", s.Name, counts)
-	case !p.backup:
-		return configuration(fmt.Errorf("stamp %s: no requests in %s", s.Name, shown), "run certstamp csr first, or name the folder with --requests")
 	}
 	if p.backup {
 		n, err := a.backUp(s, p)
@@ -188,7 +183,64 @@ type bundle struct {
 	chain    []*x509.Certificate
 }
 
-func (a *app) packSet(ctx context.Context, j *job, p packing, requests *os.Root, manifest *csr.Manifest) (string, error) {
+// packable is one type of certificates on its way: what was requested, where it goes, and what the CA answered.
+type packable struct {
+	kind     policies.CertificateType
+	requests string // folder, as it is shown
+	manifest *csr.Manifest
+	dir      string // where the tree is, in the repository
+	bundles  []bundle
+	keys     []crypto.Signer
+}
+
+// packable finds what was requested of a stamp. A stamp without any requests is a mistake, unless only its set is to be
+// copied to the backup.
+func (a *app) packable(j *job, p packing) ([]*packable, error) {
+	s := j.stamp
+	types := j.policy.Types()
+	if len(p.types) > 0 {
+		var err error
+		if types, err = typesOf(j, p.types); err != nil {
+			return nil, err
+		}
+	}
+	var out []*packable
+	for _, t := range types {
+		set := &packable{kind: t, dir: path.Join(s.Certificates, string(s.Identity))}
+		root, shown, err := a.openRequests(s, p.requests, requestsBelow(t), false)
+		if err != nil {
+			return nil, err
+		}
+		set.requests = shown
+		set.manifest, err = readManifest(root, s.Domain())
+		if root != nil {
+			err = errors.Join(err, root.Close())
+		}
+		switch {
+		case err != nil:
+			return nil, configuration(fmt.Errorf("stamp %s: %s: %w", s.Name, shown, err), "")
+		case len(set.manifest.Requests) == 0 && len(p.types) > 0:
+			return nil, configuration(fmt.Errorf("stamp %s: no requests in %s", s.Name, shown), fmt.Sprintf("run certstamp csr --type %s first, or name the folder with --requests", t))
+		case len(set.manifest.Requests) == 0:
+			continue
+		}
+		if t != policies.Deployment {
+			if s.ResourceProviders == "" {
+				return nil, configuration(fmt.Errorf("stamp %s: there are requests in %s, and no place for their certificates", s.Name, shown),
+					"add resource-providers: PATH to stamp.yaml, or pack without them: --type "+string(policies.Deployment))
+			}
+			set.dir = s.ResourceProviders
+		}
+		out = append(out, set)
+	}
+	if len(out) == 0 && !p.backup {
+		return nil, configuration(fmt.Errorf("stamp %s: no requests in %s", s.Name, path.Join(s.Dir, requestsFolder)), "run certstamp csr first, or name the folder with --requests")
+	}
+	return out, nil
+}
+
+// packSets packs what was requested: everything that is missing is said at once, and then nothing is written.
+func (a *app) packSets(ctx context.Context, j *job, p packing, sets []*packable) (string, error) {
 	s := j.stamp
 	issued, shown, err := a.besideStamp(s, p.issued, issuedFolder)
 	if err != nil {
@@ -199,28 +251,55 @@ func (a *app) packSet(ctx context.Context, j *job, p packing, requests *os.Root,
 	if err != nil {
 		return "", configuration(fmt.Errorf("stamp %s: %s: %w", s.Name, shown, err), "the folder holds only what the CA sent: PEM, DER or P7B")
 	}
-	bundles, err := match(j, manifest, pool)
-	if err != nil {
-		return "", refusedf("incomplete", "get the missing answers from the CA, put them into "+shown+" and run certstamp pack again", "stamp %s: the set is not complete:\n%w", s.Name, err)
+	var missing, locked []error
+	for _, set := range sets {
+		if set.bundles, err = match(j, set, pool); err != nil {
+			missing = append(missing, err)
+		}
 	}
-	keys, err := p.openKeys(ctx, requests, bundles)
-	if err != nil {
-		return "", configuration(fmt.Errorf("stamp %s: %w", s.Name, err), "give --key-password or --key-identity as the keys were made with")
+	if len(missing) > 0 {
+		return "", refusedf("incomplete", "get the missing answers from the CA, put them into "+shown+" and run certstamp pack again", "stamp %s: the set is not complete:\n%w", s.Name, errors.Join(missing...))
 	}
+	for _, set := range sets {
+		root, _, err := a.openRequests(s, p.requests, requestsBelow(set.kind), true) // it is there: its manifest was read
+		if err != nil {
+			return "", err
+		}
+		if set.keys, err = p.openKeys(ctx, root, set.bundles); err != nil {
+			locked = append(locked, err)
+		}
+		_ = root.Close() // nothing was written to it
+	}
+	if len(locked) > 0 {
+		return "", configuration(fmt.Errorf("stamp %s: %w", s.Name, errors.Join(locked...)), "give --key-password or --key-identity as the keys were made with")
+	}
+	var counts []string
+	for _, set := range sets {
+		written, kept, err := a.packSet(ctx, j, p, set)
+		if err != nil {
+			return "", err
+		}
+		counts = append(counts, fmt.Sprintf("%d certificates packed, %d kept, in %s", written, kept, set.dir))
+	}
+	return strings.Join(counts, "; "), nil
+}
+
+// packSet writes one set into its tree.
+func (a *app) packSet(ctx context.Context, j *job, p packing, set *packable) (written, kept int, err error) {
+	s := j.stamp
 	repo, err := a.repository()
 	if err != nil {
-		return "", err
+		return 0, 0, err
 	}
-	tree, err := repo.Make(path.Join(s.Certificates, string(s.Identity)))
+	tree, err := repo.Make(set.dir)
 	if err != nil {
-		return "", configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), "")
+		return 0, 0, configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), "")
 	}
 	defer tree.Close()
-	written, kept := 0, 0
-	for i, b := range bundles {
-		files, err := p.writeBundle(ctx, tree, b, keys[i])
+	for i, b := range set.bundles {
+		files, err := p.writeBundle(ctx, tree, b, set.keys[i])
 		if err != nil {
-			return "", configuration(fmt.Errorf("stamp %s: %s: %w", s.Name, b.endpoint.Folder, err), "")
+			return 0, 0, configuration(fmt.Errorf("stamp %s: %s: %w", s.Name, b.endpoint.Dir(), err), "")
 		}
 		if len(files) == 0 {
 			kept++
@@ -228,10 +307,10 @@ func (a *app) packSet(ctx context.Context, j *job, p packing, requests *os.Root,
 		}
 		written++
 		for _, f := range files {
-			a.doc.Files = append(a.doc.Files, path.Join(s.Certificates, string(s.Identity), f))
+			a.doc.Files = append(a.doc.Files, path.Join(set.dir, f))
 		}
 	}
-	return fmt.Sprintf("%d certificates packed, %d kept, in %s", written, kept, path.Join(s.Certificates, string(s.Identity))), nil
+	return written, kept, nil
 }
 
 // maxIssued bounds the CA's answers: a set has at most fourteen.
@@ -270,7 +349,7 @@ func readIssued(root *os.Root) ([]*x509.Certificate, error) {
 }
 
 // match finds for each endpoint the newest certificate whose key we have, and its chain. The errors are all that is missing.
-func match(j *job, manifest *csr.Manifest, pool []*x509.Certificate) ([]bundle, error) {
+func match(j *job, set *packable, pool []*x509.Certificate) ([]bundle, error) {
 	bySPKI := map[string]*x509.Certificate{}
 	for _, c := range pool {
 		sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
@@ -284,10 +363,10 @@ func match(j *job, manifest *csr.Manifest, pool []*x509.Certificate) ([]bundle, 
 		problems []error
 	)
 	s := j.stamp
-	for _, e := range j.policy.Endpoints(s.Version, s.Identity, s.OptionalEndpoints) {
+	for _, e := range csr.Endpoints(j.policy, csr.Input{Type: set.kind, Version: s.Version, Identity: s.Identity, Optional: s.OptionalEndpoints}) {
 		b := bundle{endpoint: e}
 		asked := false
-		for _, r := range manifest.Requests {
+		for _, r := range set.manifest.Requests {
 			if !slices.Contains(r.Folders, e.Folder) {
 				continue
 			}
@@ -298,15 +377,15 @@ func match(j *job, manifest *csr.Manifest, pool []*x509.Certificate) ([]bundle, 
 		}
 		switch {
 		case !asked:
-			problems = append(problems, fmt.Errorf("%s: nothing was requested; run certstamp csr", e.Folder))
+			problems = append(problems, fmt.Errorf("%s: nothing was requested; run certstamp csr", e.Dir()))
 			continue
 		case b.leaf == nil:
-			problems = append(problems, fmt.Errorf("%s: no certificate for %s was issued for a key of ours", e.Folder, e.Name(s.Domain())))
+			problems = append(problems, fmt.Errorf("%s: no certificate for %s was issued for a key of ours", e.Dir(), e.Name(s.Domain())))
 			continue
 		}
 		chain, _ := pfx.Walk(b.leaf, pool)
 		if top := chain[len(chain)-1]; !pfx.SelfSigned(top) {
-			problems = append(problems, fmt.Errorf("%s: the chain ends at %q, its issuer %q is missing", e.Folder, top.Subject, top.Issuer))
+			problems = append(problems, fmt.Errorf("%s: the chain ends at %q, its issuer %q is missing", e.Dir(), top.Subject, top.Issuer))
 			continue
 		}
 		b.chain = chain[1:]
@@ -366,7 +445,7 @@ func (p packing) openKey(ctx context.Context, requests *os.Root, name string) (c
 
 // writeBundle writes PFX and twin unless they are there already with the same key and chain, and returns what it wrote.
 func (p packing) writeBundle(ctx context.Context, tree *os.Root, b bundle, key crypto.Signer) ([]string, error) {
-	stem := path.Join(b.endpoint.Folder, b.endpoint.Stem())
+	stem := path.Join(b.endpoint.Dir(), b.endpoint.Stem())
 	name, other := stem+".pfx", stem+".pfx.age"
 	if len(p.to) > 0 {
 		name, other = other, name

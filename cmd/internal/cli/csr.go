@@ -148,9 +148,9 @@ func (a *app) csr(ctx context.Context, r requesting) error {
 	if err != nil {
 		return err
 	}
-	for flag, given := range map[string]string{"--out": r.out, "--stamp-endpoint": r.endpoint} {
-		if given != "" && len(jobs) != 1 {
-			return usagef("name one with --stamp stamps/NAME", "%s takes one stamp, found %d", flag, len(jobs))
+	for _, flag := range [][2]string{{"--out", r.out}, {"--stamp-endpoint", r.endpoint}} {
+		if flag[1] != "" && len(jobs) != 1 {
+			return usagef("name one with --stamp stamps/NAME", "%s takes one stamp, found %d", flag[0], len(jobs))
 		}
 	}
 	inputs := map[*job][]csr.Input{}
@@ -278,6 +278,11 @@ func (a *app) requests(ctx context.Context, j *job, r requesting, inputs []csr.I
 		if set.made, err = generate(ctx, todo, sealKey); err != nil {
 			return nil, err
 		}
+		for _, m := range set.made {
+			if root != nil && there(root, m.Spec.Stem+m.ext) {
+				return nil, configuration(fmt.Errorf("stamp %s: %q is there already: a key is never overwritten", j.stamp.Name, path.Join(shown, m.Spec.Stem+m.ext)), "run again in a second, or give another --as-of")
+			}
+		}
 		out = append(out, set)
 	}
 	return out, nil
@@ -329,9 +334,6 @@ func (a *app) writeRequests(set *requested, out string) error {
 		manifest := set.manifest
 		manifest.Requests = slices.DeleteFunc(manifest.Requests, func(e csr.Entry) bool { return !there(root, e.Key) && !there(root, e.Request) })
 		for _, m := range set.made {
-			if there(root, m.Spec.Stem+m.ext) {
-				return configuration(fmt.Errorf("stamp %s: %q is there already: a key is never overwritten", s.Name, path.Join(shown, m.Spec.Stem+m.ext)), "run again in a second, or give another --as-of")
-			}
 			manifest.Requests = append(manifest.Requests, csr.Entry{
 				Folders: m.Spec.Folders, Names: m.Spec.Names, Request: m.Spec.Stem + ".req", Key: m.Spec.Stem + m.ext, SPKI: m.SPKI,
 			})

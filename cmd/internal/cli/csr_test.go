@@ -229,6 +229,38 @@ func TestRenewFromOneEndpoint(t *testing.T) {
 	}
 }
 
+// TestRenewEach asks every endpoint, at the name that reaches it, and --single makes one request of what they say.
+func TestRenewEach(t *testing.T) {
+	b := newBureau(t, "optional-endpoints: [container-registry]\n")
+	b.serve(pkix.Name{Organization: []string{"Contoso"}}, aKey(t), 0)
+	at := "--as-of=2026-11-24T08:00:00Z"
+	if a := b.csr(nil, "--renew", "--single", at); a.code != 0 || len(a.doc.Stamps[0].Findings) != 1 || a.doc.Stamps[0].Findings[0].ID != "duplicate-key" {
+		t.Fatalf("exit %d\n%s%s", a.code, a.stdout, a.stderr)
+	}
+	var want []string
+	for _, label := range []string{
+		"adminportal", "portal", "management", "adminmanagement", "azs-probe.blob", "azs-probe.queue", "azs-probe.table", "azs-probe.vault",
+		"azs-probe.adminvault", "azs-probe.hosting", "azs-probe.adminhosting", "azs-probe.azsacr",
+	} {
+		want = append(want, label+"."+bureauDomain)
+	}
+	asked := b.names()
+	slices.Sort(asked)
+	slices.Sort(want)
+	if !slices.Equal(asked, want) {
+		t.Errorf("asked %v, wanted %v", asked, want)
+	}
+	for names, r := range b.requests("requests") {
+		if len(r.DNSNames) != 12 || r.Subject.String() != "CN="+r.DNSNames[0]+",O=Contoso" {
+			t.Errorf("%s: %s", names, r.Subject)
+		}
+	}
+	before := print(t, b.path("requests"))
+	if a := b.csr(nil, "--renew", "--single", at); a.code != 2 || !strings.Contains(a.stderr, "a key is never overwritten") || print(t, b.path("requests")) != before {
+		t.Errorf("the same second again: exit %d\n%s", a.code, a.stderr)
+	}
+}
+
 // TestRenewalWantsThePinnedTarget dials nobody before the target is the pinned one.
 func TestRenewalWantsThePinnedTarget(t *testing.T) {
 	b := newBureau(t, "")

@@ -234,7 +234,7 @@ func TestRenewEach(t *testing.T) {
 	b := newBureau(t, "optional-endpoints: [container-registry]\n")
 	b.serve(pkix.Name{Organization: []string{"Contoso"}}, aKey(t), 0)
 	at := "--as-of=2026-11-24T08:00:00Z"
-	if a := b.csr(nil, "--renew", "--single", at); a.code != 0 || len(a.doc.Stamps[0].Findings) != 1 || a.doc.Stamps[0].Findings[0].ID != "duplicate-key" {
+	if a := b.csr(nil, "--renew", "--single", at); a.code != 0 || len(a.doc.Stamps[0].Findings) != 1 || a.doc.Stamps[0].Findings[0].ID != "one-for-all" {
 		t.Fatalf("exit %d\n%s%s", a.code, a.stdout, a.stderr)
 	}
 	var want []string

@@ -25,7 +25,7 @@ import (
 // throw-away CA that grants what is asked, and judged by the same rules that judge the real answer later.
 
 // requestRules are the rules that a request decides. What the others look at is the CA's or the packing's to get right.
-var requestRules = []string{"signature-algorithm", "dns-names", "key-usage", "key-length", "subject-in-san", "duplicate-key"}
+var requestRules = []string{"signature-algorithm", "dns-names", "key-usage", "key-length", "subject-in-san", "duplicate-key", "one-for-all"}
 
 // trialCA answers requests and is forgotten.
 type trialCA struct {

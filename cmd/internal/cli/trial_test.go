@@ -89,6 +89,7 @@ func TestEveryRuleIsPlaced(t *testing.T) {
 	others := []string{
 		"pfx-encryption", "expiry-date", "parse-pfx", "private-key", "cert-chain", "chain-order", "other-certificates", "http-crl", "twin",
 		"encrypted-at-rest", "folder-layout", "password-policy", "same-password", "mixed-issuers", "ca-class", "ca-transition", "paas-root",
+		"acr-alignment", "kdf-iterations", "plan-window", "public-client-auth", "serial-number", "stamp-alerts", "waivers",
 	}
 	known := map[string]bool{}
 	for _, r := range validate.Rules() {
@@ -209,8 +210,8 @@ func silent(t *testing.T, j *job, in csr.Input, core []validate.Subject) validat
 func oneForAll(t *testing.T, j *job, in csr.Input) {
 	t.Helper()
 	said, all := tried(t, j, in, nil)
-	other := slices.DeleteFunc(everything(all.Report), func(f validate.Finding) bool { return f.Result == validate.OK || f.ID == "duplicate-key" })
-	if len(said) != 1 || said[0].ID != "duplicate-key" || said[0].Result != validate.Warning || len(said[0].Folders) != len(all.Report.Certificates) || len(other) != 0 {
+	other := slices.DeleteFunc(everything(all.Report), func(f validate.Finding) bool { return f.Result == validate.OK || f.ID == "one-for-all" })
+	if len(said) != 1 || said[0].ID != "one-for-all" || said[0].Result != validate.Warning || len(said[0].Folders) != len(all.Report.Certificates) || len(other) != 0 {
 		t.Errorf("%s %s as one: %+v and %+v", j.stamp.Version, j.stamp.Identity, said, other)
 	}
 }
@@ -285,7 +286,7 @@ func FuzzWhatIsRequestedPasses(f *testing.F) {
 		j := trialJob(t, "2301", policies.AAD, "")
 		_, all := tried(t, j, csr.Input{Type: policies.Deployment, Subject: subject, Single: single}, nil)
 		for _, f := range everything(all.Report) {
-			allowed := f.ID == "subject-in-san" && named || f.ID == "duplicate-key" && single
+			allowed := f.ID == "subject-in-san" && named || f.ID == "one-for-all" && single
 			if f.Result != validate.OK && (f.Result != validate.Warning || !allowed) {
 				t.Errorf("%q: %s says %s: found %s, wanted %s", text, f.ID, f.Result, f.Found, f.Wanted)
 			}

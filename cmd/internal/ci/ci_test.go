@@ -27,7 +27,7 @@ func logLines(s string) []string { return regexp.MustCompile("\r\n|\r|\n").Split
 func TestTextDisarmsCommands(t *testing.T) {
 	for _, s := range []string{
 		"::set-output name=approved::true", " \u00a0::error::x", "a##[error]b", "###[x]", "##VSO[task.setvariable]",
-		"CN=x\n::add-mask::y", "CN=x\r##vso[task.complete]", "\u2028::warning::", "#\u200b#[group]", "\x85::stop-commands::a",
+		"CN=x\n::add-mask::y", "CN=x\r##vso[task.complete]", "\u2028::warning::", "#\u200b#[group]", "#\ufffe[group]", "\x85::stop-commands::a",
 	} {
 		got := Text(s)
 		for _, l := range logLines(got) {
@@ -67,12 +67,12 @@ func FuzzText(f *testing.F) {
 }
 
 func TestGuardRedactsEveryForm(t *testing.T) {
-	const canary = "Canary+Secret/42"
+	const canary = `Canary+Se#cr&t/42`
 	var r Redactor
 	r.Add(secret.New(canary))
 	var out bytes.Buffer
 	g := NewGuard(&out, &r)
-	text := "plain " + canary + "\nb64 " + base64.StdEncoding.EncodeToString([]byte(canary)) + "\n"
+	text := "plain " + canary + "\nb64 " + base64.StdEncoding.EncodeToString([]byte(canary)) + "\nxml Canary+Se#cr&amp;t/42\njson Canary+Se\\u0023cr\\u0026t/42\n"
 	for i := range len(text) { // any split
 		if _, err := g.Write([]byte{text[i]}); err != nil {
 			t.Fatal(err)
@@ -84,7 +84,7 @@ func TestGuardRedactsEveryForm(t *testing.T) {
 	if err := g.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	want := "plain [redacted]\nb64 [redacted]\n_::error::tail"
+	want := "plain [redacted]\nb64 [redacted]\nxml [redacted]\njson [redacted]\n_::error::tail"
 	if out.String() != want {
 		t.Errorf("got  %q\nwant %q", out.String(), want)
 	}

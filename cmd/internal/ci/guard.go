@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"html"
 	"io"
 	"net/url"
 	"sort"
@@ -25,15 +26,17 @@ type Redactor struct {
 // minRedacted is the shortest form that is searched for: shorter ones would eat innocent text.
 const minRedacted = 4
 
-// Add teaches the redactor a secret in the forms in which it could leave: itself, each of its lines, base64, URL, JSON.
+// Add teaches the redactor a secret in the forms in which it could leave: itself, each of its lines, base64, URL, JSON
+// with and without our own escape of #, HTML and XML.
 func (r *Redactor) Add(v secret.Value) {
 	if v.IsZero() {
 		return
 	}
 	s := v.Reveal()
 	j, _ := json.Marshal(s)
+	quoted := strings.Trim(string(j), `"`)
 	forms := append(strings.FieldsFunc(s, func(c rune) bool { return c == '\n' || c == '\r' }),
-		s, strings.Trim(string(j), `"`), url.QueryEscape(s), url.PathEscape(s),
+		s, quoted, strings.ReplaceAll(quoted, "#", `\u0023`), html.EscapeString(s), url.QueryEscape(s), url.PathEscape(s),
 		base64.StdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s)))
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,7 +118,7 @@ func (g *Guard) line(b []byte, end string) {
 	_, g.err = io.WriteString(g.w, Text(g.redact.Redact(string(b)))+end)
 }
 
-// Redacting is the writer for documents (JSON, HTML) that escape for their own sink: it redacts, and leaves the rest.
+// Redacting is the writer for documents (JSON, XML, HTML) that escape for their own sink: it redacts, and leaves the rest.
 // It holds the whole document, because a secret may straddle two writes.
 type Redacting struct {
 	W      io.Writer

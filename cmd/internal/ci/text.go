@@ -58,10 +58,14 @@ func plain(s string) bool {
 	return true
 }
 
-// hidden reports characters that change how a line is split or read without being seen. A tab is left alone.
+// hidden reports characters that change how a line is split or read without being seen, and those that are none: XML
+// forbids U+FFFE and U+FFFF. A tab is left alone.
 func hidden(r rune) bool {
 	if r == '\t' {
 		return false
+	}
+	if r&0xFFFE == 0xFFFE { // the last two of every plane
+		return true
 	}
 	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs) || r == utf8.RuneError
 }

@@ -82,7 +82,7 @@ func (a *app) bind(how binding) (*bound, error) {
 	if err := a.checkPinned(p.Stamp.Name, p.Stamp.TargetDigest); err != nil {
 		return nil, err
 	}
-	b.entry = report.Stamp{Stamp: p.Stamp.Name, Simulated: p.Simulated, PlanSHA256: b.digest, PlanFile: b.file}
+	b.entry = report.Stamp{Stamp: p.Stamp.Name, File: p.Stamp.File, Simulated: p.Simulated, PlanSHA256: b.digest, PlanFile: b.file}
 	return b, nil
 }
 

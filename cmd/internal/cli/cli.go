@@ -111,7 +111,7 @@ func (a *app) root() *cobra.Command {
 		},
 	}
 	flags := root.PersistentFlags()
-	flags.StringArrayVar(&a.formats, "format", []string{"text"}, "how to say it: text, json or html, each also as FORMAT=FILE; repeatable")
+	flags.StringArrayVar(&a.formats, "format", []string{"text"}, "how to say it: "+strings.Join(report.Formats, ", ")+", each also as FORMAT=FILE; repeatable")
 	flags.StringArrayVar(&a.allowed, "allow-path", nil, "a path outside the repository that may be opened; repeatable")
 	root.SetVersionTemplate("certstamp {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

@@ -80,15 +80,21 @@ func (a *app) judge(ctx context.Context, j *job, how judging) (*judgement, error
 	if !how.noPassword {
 		in.Password = out.password.Reveal()
 	}
-	out.outcome = validate.Run(ctx, in)
-	if how.crl != nil {
-		// Only an opened file says where its CRLs are; the rules dial nothing, so they run once more with the answers.
-		questions := out.outcome.CRLQuestions()
-		a.progress("fetching the CRLs of %d certificates of %s", len(questions), s.Name)
-		in.CRL = how.crl.Check(ctx, questions, s.Simulated, how.asOf)
-		out.outcome = validate.Run(ctx, in)
-	}
+	out.outcome = a.apply(ctx, in, how)
 	return out, ctx.Err()
+}
+
+// apply runs the rules. Only an opened file says where its CRLs are, and the rules dial nothing: with CRLs to fetch they run
+// once more with the answers.
+func (a *app) apply(ctx context.Context, in validate.Input, how judging) validate.Outcome {
+	out := validate.Run(ctx, in)
+	if how.crl == nil {
+		return out
+	}
+	questions := out.CRLQuestions()
+	a.progress("fetching the CRLs of %d certificates of %s", len(questions), in.Stamp)
+	in.CRL = how.crl.Check(ctx, questions, in.Simulated, how.asOf)
+	return validate.Run(ctx, in)
 }
 
 // observe asks every endpoint of the stamp what it serves. An endpoint that cannot be reached is an observation too.

@@ -132,16 +132,16 @@ func planFile(out, name string, stamps int) string {
 }
 
 func (a *app) planOne(ctx context.Context, j *job, w wanted, file string) (report.Stamp, error) {
-	entry := report.Stamp{Stamp: j.stamp.Name, Simulated: j.stamp.Simulated}
-	in, judged, err := a.planInput(ctx, j, w)
+	entry := report.Stamp{Stamp: j.stamp.Name, File: j.stamp.File, Simulated: j.stamp.Simulated}
+	in, found, err := a.planInput(ctx, j, w)
 	if err != nil {
 		return entry, err
 	}
 	p, findings := plan.New(in)
 	entry.Findings = findings
 	if p == nil {
-		if judged != nil && judged.outcome.Report.Verdict != validate.Pass {
-			r := judged.outcome.Report
+		if found != nil && found.outcome.Report.Verdict != validate.Pass {
+			r := judged(j, found)
 			entry.Verdict, entry.Certificates, entry.Set = r.Verdict, failedOnly(r.Certificates), r.Set
 		}
 		entry.Outcome = "refused"
@@ -168,8 +168,8 @@ func (a *app) planOne(ctx context.Context, j *job, w wanted, file string) (repor
 }
 
 // failedOnly keeps a refusal readable: what passed is for certstamp validate.
-func failedOnly(list []validate.CertificateReport) []validate.CertificateReport {
-	return slices.DeleteFunc(slices.Clone(list), func(c validate.CertificateReport) bool { return c.Verdict == validate.Pass })
+func failedOnly(list []report.Certificate) []report.Certificate {
+	return slices.DeleteFunc(list, func(c report.Certificate) bool { return c.Verdict == validate.Pass })
 }
 
 // planInput gathers what a plan is made from. The judgement is nil for kinds that have no certificates.

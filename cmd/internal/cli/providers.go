@@ -12,9 +12,9 @@ import (
 	"github.com/certstamp/certstamp/validate"
 )
 
-// judgeProviders judges the certificates of resource providers, one report for each type that has a folder. They are held
+// judgeProviders judges the certificates of resource providers, one judgement for each type that has a folder. They are held
 // against the stamp's own set, core, and go nowhere else: no plan has them.
-func (a *app) judgeProviders(ctx context.Context, j *job, how judging, only policies.CertificateType, core *judgement) ([]validate.StampReport, error) {
+func (a *app) judgeProviders(ctx context.Context, j *job, how judging, only policies.CertificateType, core *judgement) ([]*judgement, error) {
 	s := j.stamp
 	if s.ResourceProviders == "" {
 		return nil, nil
@@ -45,7 +45,7 @@ func (a *app) judgeProviders(ctx context.Context, j *job, how judging, only poli
 	if err != nil {
 		return nil, wrong(err, "the reference must lead to an age identity, AGE-SECRET-KEY-…")
 	}
-	var out []validate.StampReport
+	var out []*judgement
 	for _, t := range j.policy.Types() {
 		folder, ok := folders[t]
 		if !ok || only != "" && only != t {
@@ -62,12 +62,14 @@ func (a *app) judgeProviders(ctx context.Context, j *job, how judging, only poli
 		in := validate.Input{
 			Stamp: s.Name, Type: t, Simulated: s.Simulated, Domain: s.Domain(), Version: s.Version, Identity: s.Identity,
 			Policy: j.policy, AsOf: how.asOf, Files: tree.files, Listing: tree.listing, NoPassword: how.noPassword,
-			Core: core.outcome.Subjects,
+			Core: core.outcome.Subjects, Anchors: j.anchors,
 		}
 		if !how.noPassword {
 			in.Password = core.password.Reveal()
 		}
-		out = append(out, validate.Run(ctx, in).Report)
+		set := &judgement{tree: tree}
+		set.outcome = a.apply(ctx, in, how)
+		out = append(out, set)
 	}
 	return out, ctx.Err()
 }
@@ -141,8 +143,8 @@ func (a *app) onlyType(name string) (policies.CertificateType, error) {
 	return t, nil
 }
 
-// reports are the judgements over one stamp that were asked for: its own set, then those of its resource providers.
-func (a *app) reports(ctx context.Context, j *job, how judging, only policies.CertificateType) ([]validate.StampReport, error) {
+// sets are the judgements over one stamp that were asked for: its own set, then those of its resource providers.
+func (a *app) sets(ctx context.Context, j *job, how judging, only policies.CertificateType) ([]*judgement, error) {
 	own := only == "" || only == policies.Deployment
 	if !own {
 		if j.stamp.ResourceProviders == "" {
@@ -154,9 +156,9 @@ func (a *app) reports(ctx context.Context, j *job, how judging, only policies.Ce
 	if err != nil {
 		return nil, err
 	}
-	var out []validate.StampReport
+	var out []*judgement
 	if own {
-		out = append(out, core.outcome.Report)
+		out = append(out, core)
 	}
 	if only == policies.Deployment {
 		return out, nil

@@ -68,7 +68,7 @@ type standing struct {
 
 func (a *app) statusOf(ctx context.Context, j *job, file string) (report.Stamp, error) {
 	s := j.stamp
-	entry := report.Stamp{Stamp: s.Name, Simulated: s.Simulated, Outcome: "status"}
+	entry := report.Stamp{Stamp: s.Name, File: s.File, Simulated: s.Simulated, Outcome: "status"}
 	fact := func(name, format string, args ...any) {
 		entry.Facts = append(entry.Facts, report.Fact{Name: name, Value: fmt.Sprintf(format, args...)})
 	}

@@ -42,12 +42,13 @@ func (a *app) validateCommand() *cobra.Command {
 			complete := true
 			a.doc.Verdict = validate.Pass
 			for _, j := range jobs {
-				reports, err := a.reports(cmd.Context(), j, how, only)
+				sets, err := a.sets(cmd.Context(), j, how, only)
 				if err != nil {
 					return err
 				}
-				for _, r := range reports {
-					a.doc.Stamps = append(a.doc.Stamps, judged(r))
+				for _, set := range sets {
+					r := set.outcome.Report
+					a.doc.Stamps = append(a.doc.Stamps, judged(j, set))
 					complete = complete && r.Complete
 					a.doc.Verdict = worse(a.doc.Verdict, r.Verdict)
 				}
@@ -76,12 +77,14 @@ func (a *app) validateCommand() *cobra.Command {
 }
 
 // judged is the part of a document that other tools build on.
-func judged(r validate.StampReport) report.Stamp {
+func judged(j *job, out *judgement) report.Stamp {
+	r := out.outcome.Report
 	complete := r.Complete
-	return report.Stamp{
-		Stamp: r.Stamp, Type: r.Type, Simulated: r.Simulated, Verdict: r.Verdict, Complete: &complete,
-		Certificates: r.Certificates, Set: r.Set,
+	entry := report.Stamp{Stamp: r.Stamp, Type: r.Type, File: j.stamp.File, Simulated: r.Simulated, Verdict: r.Verdict, Complete: &complete, Set: r.Set}
+	for i, c := range r.Certificates {
+		entry.Certificates = append(entry.Certificates, report.Certificate{CertificateReport: c, Path: out.tree.paths[out.outcome.Subjects[i].Path]})
 	}
+	return entry
 }
 
 func worse(a, b validate.Verdict) validate.Verdict {

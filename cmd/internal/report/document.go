@@ -37,13 +37,14 @@ type Document struct {
 
 // Stamp is what one command says of one stamp. Only the parts that the command has are there.
 type Stamp struct {
-	Stamp        string                       `json:"stamp"`
-	Type         string                       `json:"type,omitempty"` // of the certificates; empty: those that a rotation takes
-	Simulated    bool                         `json:"simulated"`
-	Verdict      validate.Verdict             `json:"verdict,omitempty"`
-	Complete     *bool                        `json:"complete,omitempty"`
-	Certificates []validate.CertificateReport `json:"certificates,omitempty"`
-	Set          []validate.Finding           `json:"set,omitempty"`
+	Stamp        string             `json:"stamp"`
+	Type         string             `json:"type,omitempty"` // of the certificates; empty: those that a rotation takes
+	File         string             `json:"file,omitempty"` // stamp.yaml, as a path in the repository
+	Simulated    bool               `json:"simulated"`
+	Verdict      validate.Verdict   `json:"verdict,omitempty"`
+	Complete     *bool              `json:"complete,omitempty"`
+	Certificates []Certificate      `json:"certificates,omitempty"`
+	Set          []validate.Finding `json:"set,omitempty"`
 
 	Target     *Target            `json:"target,omitempty"`
 	PlanSHA256 string             `json:"planSha256,omitempty"`
@@ -59,6 +60,12 @@ type Stamp struct {
 	Facts      []Fact             `json:"facts,omitempty"`
 	Compared   []Comparison       `json:"compared,omitempty"` // what was, and what a command made of it
 	Next       string             `json:"next,omitempty"`
+}
+
+// Certificate is the judgement over one file, and where the file lies.
+type Certificate struct {
+	validate.CertificateReport
+	Path string `json:"path,omitempty"` // in the repository
 }
 
 // Target is what a run may send credentials to.

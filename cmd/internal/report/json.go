@@ -6,13 +6,16 @@ import (
 	"io"
 )
 
-// JSON writes d as one indented document. The sequences that log parsers read as commands are escaped the JSON way, so
-// the document can be printed in a pipeline and still decodes to the same text.
-func JSON(w io.Writer, d *Document) error {
+// JSON writes d as one indented document.
+func JSON(w io.Writer, d *Document) error { return encode(w, d) }
+
+// encode writes JSON. The sequences that log parsers read as commands are escaped the JSON way, so the document can be
+// printed in a pipeline and still decodes to the same text.
+func encode(w io.Writer, v any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(d); err != nil {
+	if err := enc.Encode(v); err != nil {
 		return err
 	}
 	out := bytes.ReplaceAll(b.Bytes(), []byte("#"), []byte(`\u0023`))

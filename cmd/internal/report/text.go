@@ -169,17 +169,8 @@ func (t texter) findings(list []validate.Finding, indent string) {
 			head = true
 		}
 		t.line("%s[%s] %s", indent, f.Result, f.Name)
-		for _, part := range []struct{ name, text string }{
-			{"found", f.Found},
-			{"wanted", f.Wanted},
-			{"folders", strings.Join(f.Folders, ", ")},
-			{"waived", f.Waived},
-			{"hint", f.Hint},
-			{"source", f.Source},
-		} {
-			if part.text != "" {
-				t.line("%s    %-8s %s", indent, part.name+":", part.text)
-			}
+		for _, p := range parts(f) {
+			t.line("%s    %-8s %s", indent, p.name+":", p.text)
 		}
 	}
 }

@@ -8,6 +8,7 @@ want() { # command package
 	command -v "$1" >/dev/null 2>&1 || need="$need $2"
 }
 want openssl openssl
+want xmllint libxml2-utils
 want gcc gcc
 want git git
 want keytool default-jre-headless

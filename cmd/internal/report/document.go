@@ -1,5 +1,5 @@
 // Package report renders what a command found or did. Each format is one file and escapes for its own sink: a subject is
-// foreign text in a terminal, in JSON, in HTML.
+// foreign text in a terminal, in JSON, in XML, in HTML.
 //
 // A Document is the source of all formats. JSON is its stable, versioned form; text is for people; HTML is one
 // self-contained file without scripts that can be kept with a change record.
@@ -130,7 +130,7 @@ type Error struct {
 }
 
 // Formats are the names --format takes.
-var Formats = []string{"text", "json", "html"}
+var Formats = []string{"text", "json", "junit", "html"}
 
 // Write renders d in a format.
 func Write(w io.Writer, format string, d *Document) error {
@@ -139,6 +139,8 @@ func Write(w io.Writer, format string, d *Document) error {
 		return Text(w, d)
 	case "json":
 		return JSON(w, d)
+	case "junit":
+		return JUnit(w, d)
 	case "html":
 		return HTML(w, []*Document{d}, "certstamp "+d.Command)
 	}

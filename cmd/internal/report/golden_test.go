@@ -58,7 +58,7 @@ func judgement() *Document {
 // TestGolden holds every format but HTML, whose page is judged by what it may not hold.
 func TestGolden(t *testing.T) {
 	for format, file := range map[string]string{
-		"text": "validate.txt", "json": "validate.json",
+		"text": "validate.txt", "json": "validate.json", "junit": "validate.junit.xml",
 	} {
 		got, golden := write(t, format, judgement()), filepath.Join("testdata", file)
 		if *update {

@@ -130,7 +130,7 @@ type Error struct {
 }
 
 // Formats are the names --format takes.
-var Formats = []string{"text", "json", "junit", "html"}
+var Formats = []string{"text", "json", "junit", "sarif", "html"}
 
 // Write renders d in a format.
 func Write(w io.Writer, format string, d *Document) error {
@@ -141,6 +141,8 @@ func Write(w io.Writer, format string, d *Document) error {
 		return JSON(w, d)
 	case "junit":
 		return JUnit(w, d)
+	case "sarif":
+		return SARIF(w, d)
 	case "html":
 		return HTML(w, []*Document{d}, "certstamp "+d.Command)
 	}

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -55,12 +56,18 @@ func judgement() *Document {
 	}
 }
 
+// catalogue is where a SARIF report lists the rules. They have tests of their own, and a new one is no change of the format.
+var catalogue = regexp.MustCompile(`(?s)("rules": \[).*?(\n {10}\])|("ruleIndex": )\d+`)
+
 // TestGolden holds every format but HTML, whose page is judged by what it may not hold.
 func TestGolden(t *testing.T) {
 	for format, file := range map[string]string{
-		"text": "validate.txt", "json": "validate.json", "junit": "validate.junit.xml",
+		"text": "validate.txt", "json": "validate.json", "junit": "validate.junit.xml", "sarif": "validate.sarif",
 	} {
 		got, golden := write(t, format, judgement()), filepath.Join("testdata", file)
+		if format == "sarif" {
+			got = catalogue.ReplaceAllString(got, "$1$2$3")
+		}
 		if *update {
 			if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 				t.Fatal(err)

@@ -1,8 +1,9 @@
 // Package report renders what a command found or did. Each format is one file and escapes for its own sink: a subject is
-// foreign text in a terminal, in JSON, in XML, in HTML.
+// foreign text in a terminal, in JSON, in XML, in Markdown, in HTML.
 //
 // A Document is the source of all formats. JSON is its stable, versioned form; text is for people; HTML is one
-// self-contained file without scripts that can be kept with a change record.
+// self-contained file without scripts that can be kept with a change record; JUnit, SARIF and Markdown are what pipelines
+// show as test results, code scanning alerts and step summaries.
 package report
 
 import (
@@ -130,7 +131,7 @@ type Error struct {
 }
 
 // Formats are the names --format takes.
-var Formats = []string{"text", "json", "junit", "sarif", "html"}
+var Formats = []string{"text", "json", "junit", "sarif", "markdown", "html"}
 
 // Write renders d in a format.
 func Write(w io.Writer, format string, d *Document) error {
@@ -143,6 +144,8 @@ func Write(w io.Writer, format string, d *Document) error {
 		return JUnit(w, d)
 	case "sarif":
 		return SARIF(w, d)
+	case "markdown":
+		return Markdown(w, d)
 	case "html":
 		return HTML(w, []*Document{d}, "certstamp "+d.Command)
 	}

@@ -62,7 +62,7 @@ var catalogue = regexp.MustCompile(`(?s)("rules": \[).*?(\n {10}\])|("ruleIndex"
 // TestGolden holds every format but HTML, whose page is judged by what it may not hold.
 func TestGolden(t *testing.T) {
 	for format, file := range map[string]string{
-		"text": "validate.txt", "json": "validate.json", "junit": "validate.junit.xml", "sarif": "validate.sarif",
+		"text": "validate.txt", "json": "validate.json", "junit": "validate.junit.xml", "sarif": "validate.sarif", "markdown": "validate.md",
 	} {
 		got, golden := write(t, format, judgement()), filepath.Join("testdata", file)
 		if format == "sarif" {

@@ -6,9 +6,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // old chains are signed with it
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"slices"
+	"sync"
 )
 
 // maxSignatures bounds the signatures one walk verifies, so that a flood of look-alike issuers costs little. crypto/x509
@@ -22,6 +24,22 @@ const maxSignatures = 100
 // Where several certificates could follow (a root and its cross-signed twin), one whose key identifier fits wins, then a
 // self-signed one, then the first.
 func Walk(leaf *x509.Certificate, pool []*x509.Certificate) (chain, rest []*x509.Certificate) {
+	return (*Signatures)(nil).Walk(leaf, pool)
+}
+
+// Signatures remembers which signatures hold. The files of a set have their CAs in common, and asking several questions
+// about a file verifies the same signatures again, each at twenty times the cost of remembering it. Any number of goroutines
+// may use one; nil remembers nothing.
+type Signatures struct {
+	mu    sync.Mutex
+	known map[signature]bool
+}
+
+// signature is everything that verification depends on: the whole certificate and the issuer's key.
+type signature struct{ certificate, key [sha256.Size]byte }
+
+// Walk is the function [Walk].
+func (m *Signatures) Walk(leaf *x509.Certificate, pool []*x509.Certificate) (chain, rest []*x509.Certificate) {
 	rest = slices.DeleteFunc(slices.Clone(pool), func(c *x509.Certificate) bool { return c == nil })
 	if leaf == nil {
 		return nil, rest
@@ -31,8 +49,8 @@ func Walk(leaf *x509.Certificate, pool []*x509.Certificate) (chain, rest []*x509
 	}
 	chain = []*x509.Certificate{leaf}
 	left := maxSignatures
-	for top := leaf; !SelfSigned(top); {
-		i := issuerOf(top, chain, rest, &left)
+	for top := leaf; !m.SelfSigned(top); {
+		i := m.issuerOf(top, chain, rest, &left)
 		if i < 0 {
 			break
 		}
@@ -43,7 +61,7 @@ func Walk(leaf *x509.Certificate, pool []*x509.Certificate) (chain, rest []*x509
 	return chain, rest
 }
 
-func issuerOf(c *x509.Certificate, chain, pool []*x509.Certificate, left *int) int {
+func (m *Signatures) issuerOf(c *x509.Certificate, chain, pool []*x509.Certificate, left *int) int {
 	var order []int
 	for i, p := range pool {
 		if bytes.Equal(c.RawIssuer, p.RawSubject) && !slices.ContainsFunc(chain, p.Equal) {
@@ -55,7 +73,7 @@ func issuerOf(c *x509.Certificate, chain, pool []*x509.Certificate, left *int) i
 		if *left--; *left < 0 {
 			return -1
 		}
-		if signedBy(c, pool[i]) == nil {
+		if m.holds(c, pool[i]) {
 			return i
 		}
 	}
@@ -75,8 +93,32 @@ func issuerRank(c, issuer *x509.Certificate) int {
 
 // SelfSigned says whether c is signed by its own key under its own name. A certificate that only names itself as issuer is
 // not. (CheckSignatureFrom would refuse every self-signed certificate that is not a CA.)
-func SelfSigned(c *x509.Certificate) bool {
-	return c != nil && bytes.Equal(c.RawSubject, c.RawIssuer) && signedBy(c, c) == nil
+func SelfSigned(c *x509.Certificate) bool { return (*Signatures)(nil).SelfSigned(c) }
+
+// SelfSigned is the function [SelfSigned].
+func (m *Signatures) SelfSigned(c *x509.Certificate) bool {
+	return c != nil && bytes.Equal(c.RawSubject, c.RawIssuer) && m.holds(c, c)
+}
+
+func (m *Signatures) holds(c, issuer *x509.Certificate) bool {
+	if m == nil {
+		return signedBy(c, issuer) == nil
+	}
+	key := signature{sha256.Sum256(c.Raw), sha256.Sum256(issuer.RawSubjectPublicKeyInfo)}
+	m.mu.Lock()
+	good, ok := m.known[key]
+	m.mu.Unlock()
+	if ok {
+		return good
+	}
+	good = signedBy(c, issuer) == nil // two goroutines may both verify: cheaper than one waiting for the other's RSA
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known == nil {
+		m.known = map[signature]bool{}
+	}
+	m.known[key] = good
+	return good
 }
 
 // signedBy verifies the signature of c with issuer's key. Unlike crypto/x509 it also verifies SHA-1: that a signature is too

@@ -27,6 +27,7 @@ func TestWalk(t *testing.T) {
 		return issue(c, f.root, f.issuingKey.Public(), f.rootKey)
 	}()
 	type certs = []*x509.Certificate
+	var memory Signatures // of all rows: what one taught must not mislead another
 
 	for name, row := range map[string]struct {
 		leaf              *x509.Certificate
@@ -49,9 +50,11 @@ func TestWalk(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := slices.Clone(row.pool)
-			chain, rest := Walk(row.leaf, row.pool)
-			if !slices.EqualFunc(chain, row.chain, (*x509.Certificate).Equal) || !slices.EqualFunc(rest, row.rest, (*x509.Certificate).Equal) {
-				t.Errorf("chain %v\nrest  %v", names(chain), names(rest))
+			for _, memo := range []*Signatures{nil, &memory, &memory} {
+				chain, rest := memo.Walk(row.leaf, row.pool)
+				if !slices.EqualFunc(chain, row.chain, (*x509.Certificate).Equal) || !slices.EqualFunc(rest, row.rest, (*x509.Certificate).Equal) {
+					t.Errorf("chain %v\nrest  %v", names(chain), names(rest))
+				}
 			}
 			if !slices.Equal(before, row.pool) {
 				t.Error("the caller's slice was changed")
@@ -73,6 +76,8 @@ func TestSelfSigned(t *testing.T) {
 	broken := *leaf
 	broken.Signature = slices.Clone(leaf.Signature)
 	broken.Signature[5] ^= 1
+	broken.Raw = slices.Concat(leaf.RawTBSCertificate, broken.Signature) // as parsing such a file would give
+	var memory Signatures
 	for _, row := range []struct {
 		name string
 		cert *x509.Certificate
@@ -84,8 +89,10 @@ func TestSelfSigned(t *testing.T) {
 		{"its own issuer with a bad signature", &broken, false},
 		{"none", nil, false},
 	} {
-		if got := SelfSigned(row.cert); got != row.want {
-			t.Errorf("%s: %v", row.name, got)
+		for _, memo := range []*Signatures{nil, &memory, &memory} {
+			if got := memo.SelfSigned(row.cert); got != row.want {
+				t.Errorf("%s: %v", row.name, got)
+			}
 		}
 	}
 }

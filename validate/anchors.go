@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 
+	"github.com/certstamp/certstamp/pfx"
 	"github.com/certstamp/certstamp/validate/authroot"
 )
 
@@ -28,8 +29,9 @@ type publicRoot struct {
 	refuses     func(path []*x509.Certificate, at time.Time) error // nil: nothing
 }
 
-// anchorIndex is read-only once made.
+// anchorIndex is read-only once made, but for the signatures it remembers.
 type anchorIndex struct {
+	signatures *pfx.Signatures
 	enterprise map[anchorKey]*x509.Certificate
 	public     map[anchorKey][]publicRoot     // a key may be listed with several certificates
 	bySubject  map[string][]*x509.Certificate // anchors and extra intermediates as possible issuers
@@ -84,6 +86,7 @@ func publicRoots(a Anchors) []publicRoot {
 
 func indexAnchors(a Anchors) *anchorIndex {
 	x := &anchorIndex{
+		signatures: &pfx.Signatures{},
 		enterprise: make(map[anchorKey]*x509.Certificate),
 		public:     make(map[anchorKey][]publicRoot),
 		bySubject:  make(map[string][]*x509.Certificate),

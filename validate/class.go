@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/certstamp/certstamp/pfx"
 	"github.com/certstamp/certstamp/policies"
 )
 
@@ -62,7 +61,7 @@ func (k classifier) classify(leaf *x509.Certificate, pool []*x509.Certificate) C
 			Class: policies.SelfSigned, Path: []*x509.Certificate{leaf},
 			Evidence: "the certificate " + quote(leaf.Subject.String()) + " is its own issuer",
 		}
-		if !pfx.SelfSigned(leaf) {
+		if !k.anchors.signatures.SelfSigned(leaf) {
 			c.Doubt = "its signature does not hold under its own key: it is malformed"
 		}
 		return c
@@ -229,11 +228,11 @@ func (f *finder) ends(path []*x509.Certificate, top *x509.Certificate) bool {
 	if known, err := f.anchors.trusts(path, top, f.at); known {
 		if err == nil {
 			f.public = append(f.public, slices.Clone(path))
-			return pfx.SelfSigned(top)
+			return f.anchors.signatures.SelfSigned(top)
 		}
 		f.refused = err
 	}
-	if pfx.SelfSigned(top) {
+	if f.anchors.signatures.SelfSigned(top) {
 		f.private = append(f.private, slices.Clone(path))
 		return true
 	}
@@ -246,7 +245,7 @@ func (f *finder) signed(child, parent *x509.Certificate) bool {
 	}
 	f.budget--
 	// Walk verifies SHA-1 signatures too, which crypto/x509 refuses since Go 1.24.
-	chain, _ := pfx.Walk(child, []*x509.Certificate{parent})
+	chain, _ := f.anchors.signatures.Walk(child, []*x509.Certificate{parent})
 	return len(chain) == 2
 }
 

@@ -38,7 +38,7 @@ type Subject struct {
 
 	run     *run
 	aged    bool
-	rooted  bool // the top of Chain is self-signed; asked once, it costs a signature check
+	rooted  bool // the top of Chain is self-signed
 	readErr error
 	openErr error
 	twin    []*x509.Certificate
@@ -182,8 +182,9 @@ func (s *Subject) take(list []*x509.Certificate, leaf *x509.Certificate) {
 		return
 	}
 	s.Leaf = leaf
-	s.Chain, s.Strangers = pfx.Walk(leaf, list) // a second copy of the leaf is a stranger
-	s.rooted = pfx.SelfSigned(s.Chain[len(s.Chain)-1])
+	known := s.run.anchors.signatures
+	s.Chain, s.Strangers = known.Walk(leaf, list) // a second copy of the leaf is a stranger
+	s.rooted = known.SelfSigned(s.Chain[len(s.Chain)-1])
 }
 
 // root reports whether place i of the chain is its self-signed root.

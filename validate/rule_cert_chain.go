@@ -2,7 +2,10 @@ package validate
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -48,6 +51,9 @@ func badIssuer(chain []*x509.Certificate, asOf time.Time) string {
 // beyondConstraints asks crypto/x509 whether a CA above may issue these names at all. Its other errors are judged
 // elsewhere: it refuses SHA-1 signatures, which is Signature Algorithm's business, and the leaf's time is Expiry Date's.
 func beyondConstraints(chain []*x509.Certificate, asOf time.Time) string {
+	if !slices.ContainsFunc(chain, limits) {
+		return "" // the usual case, and the question would verify every signature once more
+	}
 	leaf := chain[0]
 	if leaf.NotAfter.Before(asOf) {
 		asOf = leaf.NotAfter
@@ -69,4 +75,12 @@ func beyondConstraints(chain []*x509.Certificate, asOf time.Time) string {
 		return quote(invalid.Error())
 	}
 	return ""
+}
+
+// limits reports whether a certificate says for what names or under which policies those below it hold.
+func limits(c *x509.Certificate) bool {
+	nameConstraints, policyConstraints := asn1.ObjectIdentifier{2, 5, 29, 30}, asn1.ObjectIdentifier{2, 5, 29, 36}
+	return slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool {
+		return e.Id.Equal(nameConstraints) || e.Id.Equal(policyConstraints)
+	})
 }

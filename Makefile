@@ -38,8 +38,9 @@ vet:
 lint: tools ## the linters
 	.tools/golangci-lint run ./...
 
-bench: ## benchmarks, the peer beside us
+bench: deps ## benchmarks, then the tool against openssl: writes docs/performance.md
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	CERTSTAMP_PERFORMANCE=$(CURDIR)/docs/performance.md $(GO) test -count=1 -timeout 60m -run '^TestPerformance$$' ./cmd/certstamp
 
 fuzz: ## every fuzz target for FUZZTIME
 	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ {f[n++]=$$1} /^ok/ {for (i=0;i<n;i++) print $$2, f[i]; n=0}' | \

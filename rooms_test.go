@@ -51,6 +51,11 @@ var edges = map[string]map[string]string{
 		"internal/plan": "its typed section",
 		"validate":      "what the layout doctor says is a finding",
 	},
+	"stage/smb": {
+		"internal/secret": "the password of the login",
+		"stage":           "the interface it implements, and its errors",
+	},
+	"internal/samba": {},
 	"stage/stagetest": {
 		"stage": "the conformance suite of every share",
 	},
@@ -88,7 +93,7 @@ var edges = map[string]map[string]string{
 }
 
 // dialers are the only rooms that may open a connection.
-var dialers = []string{"stage/smb", "rotate/wsman", "rotate/bmc", "internal/live", "validate/crl", "rotate/pepsim"}
+var dialers = []string{"stage/smb", "internal/samba", "rotate/wsman", "rotate/bmc", "internal/live", "validate/crl", "rotate/pepsim"}
 
 // deaf lists standard packages that a pure room must not know, because it would then do I/O or read a clock.
 var deaf = map[string][]string{
@@ -110,6 +115,8 @@ var clockless = []string{"rotate/psrp", "rotate/psrp/clixml", "validate", "valid
 // onlyFrom names packages with a single door.
 var onlyFrom = map[string][]string{
 	"rotate/pepsim":                         {"cmd/internal/demo", "cmd/internal/cli/simulate.go"},
+	"internal/samba":                        {"cmd/internal/demo"},
+	"github.com/cloudsoda/go-smb2":          {"stage/smb"},
 	"github.com/masterzen/winrm":            {"rotate/wsman"},
 	"github.com/sethvargo/go-githubactions": {"cmd/internal/ci"},
 }

@@ -14,6 +14,9 @@ want git git
 want keytool default-jre-headless
 want certtool gnutls-bin
 want pk12util libnss3-tools
+want smbclient smbclient
+want ss iproute2
+[ -e /usr/sbin/smbd ] || need="$need samba"
 [ -e /usr/lib/python3/dist-packages/winrm ] || need="$need python3-winrm"
 
 [ -n "$need" ] || exit 0

@@ -10,12 +10,16 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 )
 
 // folder is a Share in a local or mounted directory.
 type folder struct {
 	root *os.Root
 	dir  string
+
+	mu    sync.Mutex
+	locks map[*os.File]bool // held: they end with the share
 }
 
 // OpenFolder opens a directory as a share. Nothing leads out of it, symbolic links included.
@@ -28,10 +32,29 @@ func OpenFolder(dir string) (Share, error) {
 		}
 		return nil, &Error{Class: ClassConfig, Step: "open the share's folder", Err: err, Todo: todo}
 	}
-	return &folder{root: root, dir: dir}, nil
+	return &folder{root: root, dir: dir, locks: map[*os.File]bool{}}, nil
 }
 
-func (f *folder) Close() error { return f.root.Close() }
+func (f *folder) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for l := range f.locks {
+		l.Close()
+	}
+	clear(f.locks)
+	return f.root.Close()
+}
+
+// unlock closes the lock's handle, which releases it, and so does dying.
+func (f *folder) unlock(l *os.File) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.locks[l] {
+		return nil
+	}
+	delete(f.locks, l)
+	return l.Close()
+}
 
 // real finds the spelling under which a name exists, because SMB compares without case. A name that does not exist comes
 // back as it is.
@@ -254,7 +277,10 @@ func (f *folder) Lock(name, owner string) (func() error, error) {
 			l.Close()
 			return nil, mapped(err)
 		}
-		return func() error { return l.Close() }, nil // closing releases the lock, and so does dying
+		f.mu.Lock()
+		f.locks[l] = true
+		f.mu.Unlock()
+		return func() error { return f.unlock(l) }, nil
 	}
 }
 

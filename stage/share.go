@@ -35,7 +35,7 @@ type Share interface {
 	Append(name string, data []byte) error
 	// Free is the free space in bytes; ok is false when the share doesn't say.
 	Free() (n int64, ok bool, err error)
-	// Lock takes the share's lock, held until the returned function is called or the process ends. While another holds
+	// Lock takes the share's lock, held until the returned function is called, the share is closed or the process ends. While another holds
 	// it the error is a *LockedError. Owner is text for whoever finds it.
 	Lock(name, owner string) (unlock func() error, err error)
 	// Close ends the use of the share.
@@ -111,7 +111,7 @@ func owned(owner string) string {
 var (
 	ErrBusy      = errors.New("in use by somebody else")
 	ErrSpace     = errors.New("no space left")
-	ErrTransport = errors.New("connection lost")
+	ErrTransport = errors.New("connection lost") // nothing works on this share any more
 	ErrName      = errors.New("a name Windows does not take")
 )
 

@@ -1,0 +1,261 @@
+package smb
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/cloudsoda/go-smb2"
+
+	"github.com/certstamp/certstamp/stage"
+)
+
+// at is the name on the share, below the folder of the UNC. Names are checked before they leave: a server of another kind
+// than Windows takes what a stamp cannot read.
+func (s *mount) at(name string) (string, error) {
+	if name == "." {
+		return s.base, nil
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if err := stage.CheckName(part); err != nil {
+			return "", err
+		}
+	}
+	return path.Join(s.base, name), nil
+}
+
+// on runs an operation on one name.
+func (s *mount) on(what, name string, op func(at string) error) error {
+	at, err := s.at(name)
+	if err != nil {
+		return err
+	}
+	return s.do(what, func() error { return op(at) })
+}
+
+func (s *mount) Mkdir(name string) error {
+	return s.on("make "+name, name, func(at string) error { return s.share.Mkdir(at, 0o755) })
+}
+
+// Create writes exclusively and flushes. What a full disk leaves of the file lies in the stage, which goes with it.
+func (s *mount) Create(name string, data []byte) error {
+	return s.on("write "+name, name, func(at string) error {
+		f, err := s.share.OpenFile(at, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		if len(data) > 0 {
+			_, err = f.Write(data)
+		}
+		if err == nil {
+			err = f.Sync()
+		}
+		return errors.Join(err, f.Close())
+	})
+}
+
+func (s *mount) Append(name string, data []byte) error {
+	return s.on("append to "+name, name, func(at string) error {
+		f, err := s.share.OpenFile(at, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return err
+		}
+		info, err := f.Stat()
+		if err == nil {
+			_, err = f.WriteAt(data, info.Size())
+		}
+		if err == nil {
+			err = f.Sync()
+		}
+		return errors.Join(err, f.Close())
+	})
+}
+
+// Rename looks first: the library asks the server to replace, which Samba does with files and empty folders.
+func (s *mount) Rename(from, to string) error {
+	target, err := s.at(to)
+	if err != nil {
+		return err
+	}
+	return s.on("rename "+from+" to "+to, from, func(at string) error {
+		if !strings.EqualFold(at, target) {
+			switch _, err := s.share.Lstat(target); {
+			case err == nil:
+				return &fs.PathError{Op: "rename", Path: to, Err: fs.ErrExist}
+			case !errors.Is(err, fs.ErrNotExist):
+				return err
+			}
+		}
+		err := s.share.Rename(at, target)
+		if errors.Is(err, fs.ErrPermission) {
+			// Windows, and Samba with strict rename, answer so while anybody has a file below open.
+			return &stage.Error{
+				Class: stage.ClassBusy, Step: "rename " + from + " to " + to,
+				Err:  &fault{says: "access denied: somebody has a file in it open, or the account may not rename", is: stage.ErrBusy, err: err},
+				Todo: "close what has the set open (Get-SmbOpenFile, smbstatus), or give the account the right to delete; then run again",
+			}
+		}
+		return err
+	})
+}
+
+func (s *mount) Remove(name string) error {
+	return s.on("remove "+name, name, s.share.Remove)
+}
+
+func (s *mount) ReadDir(name string) ([]fs.DirEntry, error) {
+	var out []fs.DirEntry
+	err := s.on("list "+name, name, func(at string) error {
+		list, err := s.share.ReadDir(at)
+		for _, info := range list {
+			out = append(out, fs.FileInfoToDirEntry(info))
+		}
+		return err
+	})
+	return out, err
+}
+
+// firstRead holds any PFX of a usual size with its chain: one round trip then reads the file and sees its end.
+const firstRead = 64 << 10
+
+func (s *mount) ReadFile(name string, most int64) ([]byte, error) {
+	var out []byte
+	err := s.on("read "+name, name, func(at string) error {
+		f, err := s.share.Open(at)
+		if err != nil {
+			return err
+		}
+		out, err = readAll(f, most)
+		return errors.Join(err, f.Close())
+	})
+	if err == nil && int64(len(out)) > most {
+		return nil, fmt.Errorf("%q has more than %d bytes", name, most)
+	}
+	return out, err
+}
+
+// readAll reads to the end, or one byte more than most.
+func readAll(f *smb2.File, most int64) ([]byte, error) {
+	out := make([]byte, 0, firstRead)
+	for int64(len(out)) <= most {
+		room := min(cap(out), int(most)+1)
+		n, err := f.ReadAt(out[len(out):room], int64(len(out)))
+		out = out[:len(out)+n]
+		if errors.Is(err, io.EOF) || err == nil && len(out) < room {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(out) == cap(out) {
+			out = append(out, make([]byte, len(out))...)[:len(out)]
+		}
+	}
+	return out, nil
+}
+
+func (s *mount) Stat(name string) (info fs.FileInfo, err error) {
+	err = s.on("look at "+name, name, func(at string) error {
+		info, err = s.share.Lstat(at)
+		return err
+	})
+	return info, err
+}
+
+func (s *mount) Free() (int64, bool, error) {
+	var n int64
+	err := s.do("ask for free space", func() error {
+		info, err := s.share.Statfs(s.base)
+		if err == nil {
+			n = int64(info.AvailableBlockCount() * info.BlockSize())
+		}
+		return err
+	})
+	return n, err == nil, err
+}
+
+// Lock keeps the lock file open. The library opens without sharing deletion, so others read the owner but cannot remove
+// the file; when our connection ends, however it ends, the server closes it, and a file that can be removed is stale.
+func (s *mount) Lock(name, owner string) (func() error, error) {
+	const tries = 5 // each one loses to another run that took or left the lock in between
+	var err error
+	for range tries {
+		if err = s.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if errors.Is(err, stage.ErrBusy) {
+				return nil, &stage.LockedError{Owner: s.owner(name)}
+			}
+			return nil, err
+		}
+		var f *smb2.File
+		err = s.on("lock "+name, name, func(at string) (err error) {
+			if f, err = s.share.OpenFile(at, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+				return err
+			}
+			_, err = f.WriteAt([]byte(owner+"\n"), 0)
+			return err
+		})
+		switch {
+		case err == nil:
+			s.mu.Lock()
+			s.lock = f
+			s.mu.Unlock()
+			return func() error {
+				if err := s.unlock(f); err != nil {
+					return err
+				}
+				// Somebody may have taken the lock in between: then the file is theirs and stays.
+				if err := s.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, stage.ErrBusy) {
+					return err
+				}
+				return nil
+			}, nil
+		case !errors.Is(err, fs.ErrExist) && !errors.Is(err, stage.ErrBusy):
+			return nil, err
+		}
+	}
+	return nil, &stage.LockedError{Owner: s.owner(name)}
+}
+
+// unlock closes the lock's handle, which releases it. A second time it does nothing.
+func (s *mount) unlock(f *smb2.File) error {
+	s.mu.Lock()
+	mine := s.lock == f
+	if mine {
+		s.lock = nil
+	}
+	s.mu.Unlock()
+	if !mine {
+		return nil
+	}
+	return s.do("unlock", f.Close)
+}
+
+func (s *mount) owner(name string) string {
+	b, err := s.ReadFile(name, 512)
+	if err != nil {
+		return ""
+	}
+	text := strings.TrimSpace(string(b))
+	if info, err := s.Stat(name); err == nil {
+		text += ", since " + info.ModTime().UTC().Format(time.RFC3339)
+	}
+	return text
+}
+
+// Rights lists who may do what with a name, as the server's DACL says: one sorted entry of type, mask and trustee for each
+// rule, whether inherited or not. A server that shows none gives fs.ErrPermission.
+func (s *mount) Rights(name string) (rights []string, err error) {
+	err = s.on("read the rights of "+name, name, func(at string) error {
+		raw, err := s.share.SecurityInfoRaw(at, smb2.DACLSecurityInformation)
+		if err == nil {
+			rights, err = parseRights(raw)
+		}
+		return err
+	})
+	return rights, err
+}

@@ -6,7 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -23,6 +26,10 @@ type Options struct {
 	Guard   func(ctx context.Context) error // called under the lock, before the first change to what lies there; nil: no objection
 	Journal func(step, state string, facts map[string]string) error
 	Wait    func(ctx context.Context, d time.Duration) error // before trying a busy name again
+
+	// Access proves that the credential the stamp will be given reads and writes here: it is called with the folder of the
+	// staged set before that is swapped in. Nil: nothing is proved.
+	Access func(ctx context.Context, staged string) error
 }
 
 // Outcome is what a verb did.
@@ -43,6 +50,7 @@ type Result struct {
 	Previous  map[string]string // path → SHA-256 of the set before, when there was one
 	Recovered []string          // what an earlier run had left behind
 	Changed   bool              // the live set was touched, even when the verb then failed
+	Rights    []string          // what the server let others do with the set before and not with this one
 }
 
 // LayoutError says that the share does not look as it must. Nothing was written.
@@ -56,7 +64,7 @@ func (e *LayoutError) Error() string {
 func (e *LayoutError) Hint() string { return e.Findings[0].Hint }
 
 const (
-	workers   = 8 // more get a client dropped by servers with few credits
+	workers   = 16 // a set in one go; many more get a client dropped by servers with few credits
 	maxPFX    = 2 << 20
 	slack     = 1 << 20
 	busyTries = 8
@@ -104,21 +112,27 @@ func Publish(ctx context.Context, sh Share, sec plan.StageSection, digest string
 	}{
 		{"upload", func() error { return t.upload(data) }},
 		{"read back", func() error {
-			return t.readBack(t.staged(), "the share returned other bytes than were written: check the server, nothing was published")
+			return t.readBack(t.staged(), true, "the share returned other bytes than were written: check the server, nothing was published")
 		}},
+		{"access", t.access},
 		{"swap", t.swap},
 		{"prove", func() error {
-			return t.readBack(live(sec), "the set is published and does not read back as planned: check the server, and do not rotate before stage says that the share holds the planned set")
+			return t.readBack(live(sec), false, "the set is published and does not read back as planned: check the server, and do not rotate before stage says that the share holds the planned set")
 		}},
 		{"keep", t.keep},
 	} {
-		if err := ctx.Err(); err != nil && step.name != "prove" && step.name != "keep" {
-			return t.result, err
+		swapped := step.name == "prove" || step.name == "keep"
+		err := ctx.Err()
+		if err == nil || swapped {
+			err = t.note("publish", step.name, nil)
 		}
-		if err := t.note("publish", step.name, nil); err != nil {
-			return t.result, err
+		if err == nil {
+			err = step.do()
 		}
-		if err := step.do(); err != nil {
+		if err != nil {
+			if !swapped && !t.result.Changed {
+				t.discard()
+			}
 			return t.result, err
 		}
 	}
@@ -228,18 +242,17 @@ func (t *transaction) note(step, state string, facts map[string]string) error {
 	return t.o.Journal(step, state, facts)
 }
 
-// mkdir makes a directory unless it is there.
+// mkdir makes a directory unless it is there. Each question is a round trip, so none is asked before it must be.
 func (t *transaction) mkdir(name string) error {
-	info, err := t.sh.Stat(name)
-	switch {
-	case err == nil && info.IsDir():
-		return nil
-	case err == nil:
-		return fmt.Errorf("%s is a file", quote(name))
-	case !missing(err):
+	err := t.sh.Mkdir(name)
+	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return t.sh.Mkdir(name)
+	info, err := t.sh.Stat(name)
+	if err == nil && !info.IsDir() {
+		return fmt.Errorf("%s is a file", quote(name))
+	}
+	return err
 }
 
 func (t *transaction) staged() string {
@@ -346,46 +359,109 @@ func parallel(names []string, do func(string) error) error {
 	return first
 }
 
-// readBack holds what lies in dir against the plan: exactly the set, byte for byte. Todo is for whoever reads that it is not.
-func (t *transaction) readBack(dir, todo string) error {
-	want := map[string]string{}
+// readBack holds what lies in dir against the plan, byte for byte, and with whole also that nothing else lies in its folders,
+// which move as they are. Todo is for whoever reads that it is not so. Listings and files are asked for side by side: over a network the round trips are the time.
+func (t *transaction) readBack(dir string, whole bool, todo string) error {
+	files := map[string]string{}   // path → SHA-256
+	holds := map[string][]string{} // folder → what must lie in it, and nothing else
 	for _, f := range t.sec.Files {
-		want[path.Join(dir, f.Folder, f.Name)] = f.SHA256
+		folder := path.Join(dir, f.Folder)
+		if holds[folder] == nil {
+			holds[dir] = append(holds[dir], f.Folder)
+		}
+		holds[folder] = append(holds[folder], f.Name)
+		files[path.Join(folder, f.Name)] = f.SHA256
 	}
-	var names []string
-	folders, err := list(t.sh, dir)
-	if err != nil {
-		return wrap("list "+dir, err)
+	jobs := append([]string{dir}, slices.Sorted(maps.Keys(files))...)
+	if whole {
+		jobs = append(slices.Sorted(maps.Keys(holds)), jobs[1:]...)
 	}
-	for _, e := range folders {
-		files, err := list(t.sh, path.Join(dir, e.Name()))
+	return parallel(jobs, func(at string) error {
+		if want, isFile := files[at]; isFile {
+			b, err := t.sh.ReadFile(at, maxPFX)
+			if err != nil {
+				return wrap("read "+at, err)
+			}
+			if got := sum(b); got != want {
+				return &Error{Class: ClassVerification, Step: "read back " + quote(at), Err: fmt.Errorf("SHA-256 %s, wanted %s", got, want), Todo: todo}
+			}
+			return nil
+		}
+		entries, err := list(t.sh, at)
 		if err != nil {
-			return wrap("list "+dir, err)
+			return wrap("list "+at, err)
 		}
-		for _, f := range files {
-			names = append(names, path.Join(dir, e.Name(), f.Name()))
-		}
-	}
-	if len(names) != len(want) {
-		return &Error{Class: ClassVerification, Step: "read back " + dir, Err: fmt.Errorf("%d files, wanted %d", len(names), len(want)), Todo: todo}
-	}
-	return parallel(names, func(name string) error {
-		b, err := t.sh.ReadFile(name, maxPFX)
-		if err != nil {
-			return wrap("read "+name, err)
-		}
-		if got := sum(b); got != want[name] {
-			return &Error{Class: ClassVerification, Step: "read back " + quote(name), Err: fmt.Errorf("SHA-256 %s, wanted %s", got, orNothing(want[name])), Todo: todo}
+		for _, e := range entries {
+			if !slices.Contains(holds[at], e.Name()) {
+				return &Error{Class: ClassVerification, Step: "read back " + quote(at), Err: fmt.Errorf("%s lies there and is not of the set", quote(e.Name())), Todo: todo}
+			}
 		}
 		return nil
 	})
 }
 
-func orNothing(s string) string {
-	if s == "" {
-		return "no such file"
+// access asks what the stamp will be able to do with the staged set.
+func (t *transaction) access() error {
+	t.result.Rights = t.lostRights()
+	if t.o.Access == nil {
+		return nil
 	}
-	return s
+	return wrap("use the staged set with the credential that the stamp is given", t.o.Access(t.ctx, t.staged()))
+}
+
+// lostRights compares what the server says about the set that lies there, or the folder it would lie in, with the staged one.
+// A folder that is moved keeps the rights it was made with: what was granted on Certificates alone does not reach it.
+func (t *transaction) lostRights() (lost []string) {
+	shows, ok := t.sh.(interface {
+		Rights(name string) ([]string, error)
+	})
+	if !ok {
+		return nil
+	}
+	for _, at := range []string{live(t.sec), certificates} {
+		before, err := shows.Rights(at)
+		if err != nil {
+			continue
+		}
+		have, err := shows.Rights(t.staged())
+		if err != nil {
+			return nil // a server that shows nothing leaves it to the proof
+		}
+		for _, r := range before {
+			if !slices.Contains(have, r) {
+				lost = append(lost, r)
+			}
+		}
+		return lost
+	}
+	return nil
+}
+
+// discard removes the stage of a run that did not come to its swap: a full disk is not left fuller. What it cannot remove the
+// next run does.
+func (t *transaction) discard() {
+	_ = t.removeTree(path.Join(work, stagePrefix+t.run))
+	_ = t.sh.Remove(t.undo()) // empty, or it stays
+}
+
+// Access reads the set that lies in staged and writes, reads and removes a file beside it, which is all a stamp ever does. The
+// share is opened with the credential that the stamp will be given.
+func Access(sh Share, sec plan.StageSection, staged string) error {
+	for _, f := range sec.Files {
+		b, err := sh.ReadFile(path.Join(staged, f.Folder, f.Name), maxPFX)
+		if err != nil {
+			return wrap("read "+f.Name, err)
+		}
+		if got := sum(b); got != f.SHA256 {
+			return &Error{Class: ClassVerification, Step: "read " + f.Name, Err: fmt.Errorf("SHA-256 %s, wanted %s", got, f.SHA256)}
+		}
+	}
+	probe := path.Join(path.Dir(staged), "probe")
+	if err := sh.Create(probe, []byte("probe\n")); err != nil {
+		return wrap("write a file", err)
+	}
+	_, err := sh.ReadFile(probe, 16)
+	return wrap("read and remove a file", errors.Join(err, sh.Remove(probe)))
 }
 
 // swap moves the old set aside and the new one in: two renames. Between them the live folder is absent, so a rotation
@@ -446,8 +522,11 @@ func (t *transaction) rename(from, to string) error {
 
 // keep removes the stage and keeps the old set under the plan's name, until the new one is proved live.
 func (t *transaction) keep() error {
-	if err := t.removeTree(path.Join(work, stagePrefix+t.run)); err != nil {
-		return err
+	stage := path.Join(work, stagePrefix+t.run)
+	if err := t.sh.Remove(stage); err != nil { // empty since the swap, unless somebody put something there
+		if err := t.removeTree(stage); err != nil {
+			return err
+		}
 	}
 	return t.retire(t.undo(), t.run)
 }

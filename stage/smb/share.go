@@ -108,17 +108,32 @@ func (s *mount) Remove(name string) error {
 	return s.on("remove "+name, name, s.share.Remove)
 }
 
+// ReadDir asks once more, with nothing else under way, when the server calls the request invalid: short of credits, the
+// library asks for a larger answer than it has paid for.
 func (s *mount) ReadDir(name string) ([]fs.DirEntry, error) {
 	var out []fs.DirEntry
-	err := s.on("list "+name, name, func(at string) error {
+	at, err := s.at(name)
+	if err != nil {
+		return nil, err
+	}
+	read := func() error {
 		list, err := s.share.ReadDir(at)
+		out = nil
 		for _, info := range list {
 			out = append(out, fs.FileInfoToDirEntry(info))
 		}
 		return err
-	})
+	}
+	err = s.do("list "+name, read)
+	var response *smb2.ResponseError
+	if errors.As(err, &response) && response.Code == invalidParameter {
+		err = s.alone("list "+name, read)
+	}
 	return out, err
 }
+
+// invalidParameter is STATUS_INVALID_PARAMETER (MS-ERREF, section 2.3.1).
+const invalidParameter = 0xc000000d
 
 // firstRead holds any PFX of a usual size with its chain: one round trip then reads the file and sees its end.
 const firstRead = 64 << 10

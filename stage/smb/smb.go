@@ -47,6 +47,7 @@ type Config struct {
 const (
 	port                   = "445"
 	dialect311             = 0x0311
+	credits                = 512 // a listing takes 16 of them, and a run has 16 at a time
 	defaultLoginBudget     = 20 * time.Second
 	defaultOperationBudget = 60 * time.Second
 	// grace is how long requests under way may still take once the run is cancelled: enough to finish a swap.
@@ -92,6 +93,7 @@ type mount struct {
 	session *smb2.Session
 	share   *smb2.Share
 	stop    func() bool
+	credits sync.RWMutex // read-locked by what needs few credits, locked by what must have them all
 
 	mu     sync.Mutex
 	flying int
@@ -136,8 +138,9 @@ func (s *mount) dial(ctx context.Context, c Config, server string, budget time.D
 func (s *mount) login(c Config, server, share string) error {
 	domain, user := splitUser(c.User)
 	d := &smb2.Dialer{
-		Negotiator: smb2.Negotiator{RequireMessageSigning: true, SpecifiedDialect: dialect311},
-		Initiator:  &smb2.NTLMInitiator{User: user, Password: c.Password.Reveal(), Domain: domain, TargetSPN: "cifs/" + server},
+		MaxCreditBalance: credits,
+		Negotiator:       smb2.Negotiator{RequireMessageSigning: true, SpecifiedDialect: dialect311},
+		Initiator:        &smb2.NTLMInitiator{User: user, Password: c.Password.Reveal(), Domain: domain, TargetSPN: "cifs/" + server},
 	}
 	var err error
 	if s.session, err = d.DialConn(context.Background(), s.conn, server); err != nil {
@@ -181,7 +184,9 @@ func (s *mount) do(what string, op func() error) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
+	s.credits.RLock()
 	err := op()
+	s.credits.RUnlock()
 	s.end()
 	if err == nil {
 		return nil
@@ -191,6 +196,20 @@ func (s *mount) do(what string, op func() error) error {
 		s.kill(err)
 	}
 	return err
+}
+
+// alone runs an operation while no other is under way, so that it has all the credits the server grants.
+func (s *mount) alone(what string, op func() error) error {
+	s.credits.Lock()
+	defer s.credits.Unlock()
+	if err := s.begin(); err != nil {
+		return err
+	}
+	defer s.end()
+	if err := op(); err != nil {
+		return s.fault(what, err)
+	}
+	return nil
 }
 
 func (s *mount) begin() error {

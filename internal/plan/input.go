@@ -51,6 +51,8 @@ type Share struct {
 	UNC            string
 	Folder         string
 	User           string
+	Password       string // reference
+	SigningOnly    bool
 	AccessUser     string
 	AccessPassword string // reference
 	Backup         string

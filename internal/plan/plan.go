@@ -151,10 +151,20 @@ type StageSection struct {
 	UNC      string        `json:"unc"`    // share root as the stamp sees it, without Certificates
 	Folder   string        `json:"folder"` // the same share as this agent sees it; empty: over SMB
 	User     string        `json:"user"`   // publishes; empty with Folder
+	SMB      *SMB          `json:"smb,omitempty"`
 	Identity string        `json:"identity"`
 	Backup   string        `json:"backup"` // directory, off the share, that holds the same set; empty: none
 	Restore  bool          `json:"restore"`
 	Files    []PlannedFile `json:"files"` // sorted by folder
+}
+
+// SMB is how this agent reaches a share that it does not see as a folder. Passwords are references.
+type SMB struct {
+	Password       string   `json:"password"` // of the section's user
+	AccessUser     string   `json:"accessUser"`
+	AccessPassword string   `json:"accessPassword"`
+	SigningOnly    bool     `json:"signingOnly"`
+	Resolve        []string `json:"resolve"` // as in VerifySection
 }
 
 // PlannedFile is one file of the set, as it must lie on the share.

@@ -201,6 +201,13 @@ func (m *maker) stageSection() *StageSection {
 	}
 	if s.Folder == "" {
 		s.User = in.Share.User
+		s.SMB = &SMB{
+			Password: in.Share.Password, AccessUser: in.Share.AccessUser, AccessPassword: in.Share.AccessPassword,
+			SigningOnly: in.Share.SigningOnly, Resolve: append([]string{}, in.Resolve...),
+		}
+		if s.SMB.SigningOnly {
+			m.notice("the share is reached over SMB signed but not encrypted: the files are protected on the wire by their own password alone")
+		}
 	}
 	for _, c := range in.Certificates {
 		s.Files = append(s.Files, PlannedFile{Folder: c.Folder, Name: c.File, Size: c.Size, SHA256: c.PFXSHA256})

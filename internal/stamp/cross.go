@@ -25,6 +25,9 @@ func (s *Stamp) crossCheck(r *reader) {
 	if r.given("share.access-user") != r.given("share.access-password") {
 		r.wrong("share", "", "share: access-user and access-password are given together or not at all")
 	}
+	if s.Share.SigningOnly && s.Share.Folder != "" {
+		r.wrong("share.signing-only", "", "share.signing-only does nothing with share.folder: whoever mounted the folder chose how it is protected")
+	}
 	if r.given("bmc.update") && s.BMC.Update == "pep" && s.Version.Release() > 0 && s.Version.Release() < bmcByPEP {
 		r.wrong("bmc.update", "external", "bmc.update: pep changes the controllers from %d on, and the stamp is at %s", bmcByPEP, s.Version)
 	}

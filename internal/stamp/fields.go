@@ -153,6 +153,10 @@ func shareFields(s *Stamp) []field {
 			read: func(v string) { s.Share.Folder = v },
 		},
 		{
+			key: "signing-only", kind: truth, help: "accept a server that signs but does not encrypt; the set is then protected by its own password alone",
+			flagged: func(v bool) { s.Share.SigningOnly = v },
+		},
+		{
 			key: "user", required: true, help: "the account that publishes", pattern: notEmpty, form: "a user name",
 			check: plainCheck(checkUser), read: func(v string) { s.Share.User = v },
 		},

@@ -83,6 +83,7 @@ const (
 type Share struct {
 	UNC            string // \\host\share[\path], without Certificates and without a trailing backslash
 	Folder         string // the same share as this machine sees it; empty: over SMB
+	SigningOnly    bool   // over SMB: accept a server that does not encrypt
 	User           string // publishes
 	Password       secret.Ref
 	AccessUser     string // reads for the stamp; the same as User unless given

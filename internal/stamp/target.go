@@ -52,6 +52,7 @@ func (s *Stamp) Target() Target {
 		add("share.unc", s.Share.UNC)
 		add("share.host", net.JoinHostPort(strings.ToLower(uncHost(s.Share.UNC)), "445"))
 		add("share.folder", s.Share.Folder)
+		add("share.signing-only", strconv.FormatBool(s.Share.SigningOnly))
 		add("share.user", s.Share.User)
 		ref("share.password", s.Share.Password)
 		add("share.access-user", s.Share.AccessUser)

@@ -188,7 +188,7 @@ func (a *app) planInput(ctx context.Context, j *job, w wanted) (plan.Input, *jud
 		Version: s.Version, Identity: s.Identity, Simulated: s.Simulated, PreviouslyRotated: s.PreviouslyRotated, Policy: j.policy,
 		Share: plan.Share{
 			UNC: s.Share.UNC, Folder: s.Share.Folder, User: s.Share.User, AccessUser: s.Share.AccessUser,
-			AccessPassword: reference(s.Share.AccessPassword), Backup: s.Backup,
+			AccessPassword: reference(s.Share.AccessPassword), Backup: s.Backup, Password: reference(s.Share.Password), SigningOnly: s.Share.SigningOnly,
 		},
 		PFXPassword: reference(s.PFXPassword),
 		PEP:         pepOf(s),

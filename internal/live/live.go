@@ -256,6 +256,21 @@ func (e *PeerError) Hint() string {
 	return "correct resolve and simulated in the stamp file, or the DNS of this machine"
 }
 
+// Dialer connects like d, to addresses that p allows: it looks at the one that was reached before anything is said to it.
+func (p Peers) Dialer(d *net.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := d.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.check(conn.RemoteAddr().String()); err != nil {
+			_ = conn.Close()
+			return nil, err
+		}
+		return conn, nil
+	}
+}
+
 func (p Peers) check(address string) error {
 	a, err := netip.ParseAddrPort(address)
 	if err != nil {

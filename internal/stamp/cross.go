@@ -85,7 +85,7 @@ func (s *Stamp) checkPeers(r *reader) {
 		}
 	}
 	if s.Share.UNC != "" {
-		host := uncHost(s.Share.UNC)
+		host := UNCHost(s.Share.UNC)
 		s.checkPeer(r, "share.unc", host, answered[strings.ToLower(host)])
 	}
 	if !s.Simulated && s.FQDN != "" && isLoopback(s.FQDN) {

@@ -50,7 +50,7 @@ func (s *Stamp) Target() Target {
 	}
 	if !s.Share.IsZero() {
 		add("share.unc", s.Share.UNC)
-		add("share.host", net.JoinHostPort(strings.ToLower(uncHost(s.Share.UNC)), "445"))
+		add("share.host", net.JoinHostPort(strings.ToLower(UNCHost(s.Share.UNC)), "445"))
 		add("share.folder", s.Share.Folder)
 		add("share.signing-only", strconv.FormatBool(s.Share.SigningOnly))
 		add("share.user", s.Share.User)

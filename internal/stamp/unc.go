@@ -72,8 +72,8 @@ func checkUNCParts(parts []string) error {
 	return nil
 }
 
-// uncHost returns the host of a UNC that parseUNC accepted.
-func uncHost(unc string) string {
+// UNCHost returns the host of a UNC that Load accepted.
+func UNCHost(unc string) string {
 	host, _, _ := strings.Cut(strings.TrimPrefix(unc, `\\`), `\`)
 	return host
 }

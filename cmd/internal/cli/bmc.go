@@ -37,7 +37,7 @@ func (a *app) bmcCommand() *cobra.Command {
 
 func (a *app) bmc(ctx context.Context, b *bound, how binding) error {
 	p := b.plan
-	sh, err := a.bmcShare(b, a.journalFile(b, how.journal))
+	sh, err := a.bmcShare(ctx, b, a.journalFile(b, how.journal))
 	if err != nil {
 		return err
 	}
@@ -82,14 +82,14 @@ func (a *app) bmc(ctx context.Context, b *bound, how binding) error {
 
 // bmcShare opens the share that holds the stamp's lock and journal, which the stamp file names: a plan of this kind does not.
 // Once the local journal shows a start, the checkout may have moved on: nothing is sent again, so the lock is not missed.
-func (a *app) bmcShare(b *bound, journalFile string) (stage.Share, error) {
+func (a *app) bmcShare(ctx context.Context, b *bound, journalFile string) (stage.Share, error) {
 	err := a.checkout(b)
 	if err == nil {
-		if b.job.stamp.Share.Folder == "" {
+		if b.job.stamp.Share.IsZero() {
 			return nil, nil
 		}
 		var sh stage.Share
-		if sh, err = a.share(b, b.job.stamp.Share.Folder); err == nil {
+		if sh, err = a.share(ctx, b, placeOfStamp(b.job.stamp)); err == nil {
 			return sh, nil
 		}
 	}

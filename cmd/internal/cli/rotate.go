@@ -58,26 +58,23 @@ func (a *app) rotateCommand() *cobra.Command {
 	return cmd
 }
 
-// shareIfAny opens the share when this machine sees it. An internal rotation reads nothing there, but the stamp's lock and
+// shareIfAny opens the stamp's share. An internal rotation reads nothing there, but the stamp's lock and
 // journal lie there for it too.
-func (a *app) shareIfAny(b *bound) (stage.Share, error) {
-	var folder string
+func (a *app) shareIfAny(ctx context.Context, b *bound) (stage.Share, error) {
 	if b.plan.Stage != nil {
-		folder = b.plan.Stage.Folder
-	} else {
-		if err := a.checkout(b); err != nil {
-			return nil, err
-		}
-		folder = b.job.stamp.Share.Folder
+		return a.share(ctx, b, placeOfPlan(b.plan))
 	}
-	if folder == "" {
+	if err := a.checkout(b); err != nil {
+		return nil, err
+	}
+	if b.job.stamp.Share.IsZero() {
 		return nil, nil
 	}
-	return a.share(b, folder)
+	return a.share(ctx, b, placeOfStamp(b.job.stamp))
 }
 
 func (a *app) rotate(ctx context.Context, b *bound, how binding) error {
-	sh, err := a.shareIfAny(b)
+	sh, err := a.shareIfAny(ctx, b)
 	if err != nil {
 		return err
 	}
@@ -107,7 +104,7 @@ func (a *app) rotate(ctx context.Context, b *bound, how binding) error {
 }
 
 func (a *app) rotateAttach(ctx context.Context, b *bound, how binding) error {
-	sh, err := a.shareIfAny(b)
+	sh, err := a.shareIfAny(ctx, b)
 	if err != nil {
 		a.progress("the journal on the share cannot be read: %v", err)
 		sh = nil
@@ -130,7 +127,7 @@ func (a *app) rotateAttach(ctx context.Context, b *bound, how binding) error {
 }
 
 func (a *app) rotateCheck(ctx context.Context, b *bound, how binding) error {
-	sh, err := a.shareIfAny(b)
+	sh, err := a.shareIfAny(ctx, b)
 	if err != nil {
 		return err
 	}

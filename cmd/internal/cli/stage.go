@@ -49,38 +49,6 @@ func (a *app) stageCommand() *cobra.Command {
 	return cmd
 }
 
-// openShare opens the share as this machine sees it.
-func (a *app) openShare(folder string) (stage.Share, error) {
-	if folder == "" {
-		return nil, configuration(errors.New("the stamp file names no share.folder, and publishing over SMB is not there yet"),
-			"mount the share on this machine, name the folder in stamp.yaml as share.folder and allow it with --allow-path")
-	}
-	repo, err := a.repository()
-	if err != nil {
-		return nil, err
-	}
-	if err := repo.Check(folder); err != nil {
-		return nil, configuration(fmt.Errorf("share.folder: %w", err), "")
-	}
-	sh, err := stage.OpenFolder(folder)
-	if err != nil {
-		hint := "mount the share there first"
-		if errors.Is(err, os.ErrPermission) {
-			hint = "give this user access to the folder"
-		}
-		return nil, environment("share", fmt.Errorf("share.folder: %w", err), hint)
-	}
-	return sh, nil
-}
-
-func (a *app) share(b *bound, folder string) (stage.Share, error) {
-	sh, err := a.openShare(folder)
-	if err == nil {
-		b.clean = append(b.clean, func() { _ = sh.Close() })
-	}
-	return sh, err
-}
-
 func (b *bound) owner(command string) string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -95,7 +63,7 @@ func (a *app) stageOptions(b *bound, command string) stage.Options {
 
 func (a *app) stage(ctx context.Context, b *bound, how binding, restore bool) error {
 	p := b.plan
-	sh, err := a.share(b, p.Stage.Folder)
+	sh, err := a.share(ctx, b, placeOfPlan(b.plan))
 	if err != nil {
 		return err
 	}
@@ -123,8 +91,10 @@ func (a *app) stage(ctx context.Context, b *bound, how binding, restore bool) er
 	if err := stage.BackupEquals(*p.Stage, a.backupFile(*p.Stage)); err != nil {
 		return stageFailure(ctx, b, a, err)
 	}
-	a.progress("publish %d files on %s", len(p.Stage.Files), p.Stage.Folder)
+	place := placeOfPlan(p)
+	a.progress("publish %d files on %s", len(p.Stage.Files), place)
 	o := a.stageOptions(b, "stage")
+	o.Access = a.accessProof(p, place)
 	o.Guard = func(ctx context.Context) error { return a.mayPublish(ctx, b, sh, restore) }
 	result, err := stage.Publish(ctx, sh, *p.Stage, b.digest, open, o)
 	if err != nil {
@@ -132,6 +102,12 @@ func (a *app) stage(ctx context.Context, b *bound, how binding, restore bool) er
 	}
 	for _, r := range result.Recovered {
 		b.entry.Facts = append(b.entry.Facts, report.Fact{Name: "recovered", Value: r})
+	}
+	for _, r := range result.Rights {
+		b.entry.Findings = append(b.entry.Findings, validate.Finding{
+			ID: "share-rights", Name: "Share Rights", Result: validate.Warning, Found: "no longer on the set: " + r, Wanted: "the rights of the set before",
+			Hint: "if the stamp needs it, grant it at the share's root: a folder keeps the rights it was made with",
+		})
 	}
 	b.entry.Outcome = string(result.Outcome)
 	b.entry.Message = fmt.Sprintf("stage: %s: %d files on the share", result.Outcome, result.Files)
@@ -264,7 +240,7 @@ func halfDone(r stage.Result, err error) error {
 }
 
 func (a *app) stageCheck(ctx context.Context, b *bound) error {
-	sh, err := a.share(b, b.plan.Stage.Folder)
+	sh, err := a.share(ctx, b, placeOfPlan(b.plan))
 	if err != nil {
 		return err
 	}
@@ -322,7 +298,7 @@ func (a *app) unstage(ctx context.Context, b *bound, how binding) error {
 		return refusedf("not-live", "run certstamp verify until every endpoint serves the planned certificate",
 			"%d of %d endpoints serve the planned certificate: the set and the one before stay on the share", n, len(judged))
 	}
-	sh, err := a.share(b, b.plan.Stage.Folder)
+	sh, err := a.share(ctx, b, placeOfPlan(b.plan))
 	if err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func (a *app) statusOf(ctx context.Context, j *job, file string) (report.Stamp, 
 		problems = append(problems, err)
 	}
 
-	sh, err := a.share(b, s.Share.Folder)
+	sh, err := a.share(ctx, b, placeOfStamp(s))
 	if err != nil {
 		note("share", err)
 		sh = nil

@@ -36,6 +36,8 @@ type Share struct {
 type Options struct {
 	Dir      string // for the server's state; its own, and short: it holds sockets
 	Password string // of User
+	Also     string // another name that User answers to, without its domain; empty: none
+	Port     int    // on loopback; 0: a free one
 	Global   []string
 	Shares   []Share
 }
@@ -65,9 +67,11 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("%w: smbd needs root", ErrMissing)
 	}
-	port, err := freePort()
-	if err != nil {
-		return nil, err
+	port := o.Port
+	if port == 0 {
+		if port, err = freePort(); err != nil {
+			return nil, err
+		}
 	}
 	s := &Server{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Conf: filepath.Join(o.Dir, "smb.conf"), ended: make(chan struct{})}
 	if err := o.write(s.Conf, port); err != nil {
@@ -176,6 +180,12 @@ func (o Options) write(conf string, port int) error {
 		"log file = " + sub("log/smbd.log"), "log level = 1 auth_audit:3", "load printers = no", "printcap name = /dev/null", "disable spoolss = yes",
 	} {
 		line("  %s", l)
+	}
+	if o.Also != "" {
+		if err := os.WriteFile(sub("users"), []byte(User+" = "+o.Also+"\n"), 0o600); err != nil {
+			return err
+		}
+		line("  username map = %s", sub("users"))
 	}
 	for _, l := range o.Global {
 		line("  %s", l) // of two lines for one thing Samba takes the later

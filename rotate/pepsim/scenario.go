@@ -44,10 +44,12 @@ type ScenarioUser struct {
 	NoAccess bool   `yaml:"no-access"`
 }
 
-// ScenarioShare is a folder that plays a share.
+// ScenarioShare is a folder that plays a share, or the address of a real one. The credential of a folder is the one below;
+// a real one judges for itself.
 type ScenarioShare struct {
 	UNC      string `yaml:"unc"`
 	Folder   string `yaml:"folder"`
+	Address  string `yaml:"address"` // 127.0.0.1:port of an SMB server, instead of folder, user and password
 	User     string `yaml:"user"`
 	Password string `yaml:"password"`
 }

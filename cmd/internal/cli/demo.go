@@ -12,7 +12,10 @@ import (
 )
 
 func (a *app) demoCommand() *cobra.Command {
-	var out string
+	var (
+		out     string
+		overSMB bool
+	)
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "play the whole pipeline on two made-up stamps",
@@ -23,7 +26,7 @@ func (a *app) demoCommand() *cobra.Command {
 			formats := a.formats
 			a.formats = nil // the commands speak for themselves
 			err := demo.Run(cmd.Context(), demo.Options{
-				Out: a.path(out), Shown: out, Now: a.env.Now, Run: a.again, Stdout: a.env.Stdout, Stderr: a.env.Stderr,
+				Out: a.path(out), Shown: out, SMB: overSMB, Now: a.env.Now, Run: a.again, Stdout: a.env.Stdout, Stderr: a.env.Stderr,
 			})
 			if errors.Is(err, demo.ErrFolder) {
 				a.formats = formats
@@ -35,6 +38,7 @@ func (a *app) demoCommand() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&overSMB, "smb", false, "stage over SMB, to a Samba server that is started for it; needs smbd and root")
 	cmd.Flags().StringVar(&out, "out", "certstamp-demo", "output folder; replaced if a demo made it")
 	return cmd
 }

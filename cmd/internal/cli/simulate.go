@@ -158,13 +158,16 @@ func (a *app) simulatedStamp(sc *pepsim.Scenario) (pepsim.Config, error) {
 	}
 	var folders []pepsim.FolderShare
 	for _, s := range sc.Shares {
+		if s.Address != "" {
+			continue
+		}
 		v, err := a.flagSecret(secret.Share, "shares", s.Password)
 		if err != nil {
 			return cfg, err
 		}
 		folders = append(folders, pepsim.FolderShare{UNC: s.UNC, Folder: a.path(s.Folder), User: s.User, Password: v.Reveal()})
 	}
-	cfg.OpenShare = pepsim.OpenFolders(folders)
+	cfg.OpenShare = overSMB(sc.Shares, pepsim.OpenFolders(folders))
 	var err error
 	if cfg.Endpoints, err = a.installedSet(sc); err != nil {
 		return cfg, err

@@ -100,7 +100,14 @@ func (a *app) statusOf(ctx context.Context, j *job, file string) (report.Stamp, 
 		problems = append(problems, err)
 	}
 
-	sh, err := a.share(ctx, b, placeOfStamp(s))
+	at := placeOfStamp(s)
+	var sh stage.Share
+	if err = nil; at.folder == "" {
+		err = a.checkTarget(s) // a login over SMB sends a credential
+	}
+	if err == nil {
+		sh, err = a.share(ctx, b, at)
+	}
 	if err != nil {
 		note("share", err)
 		sh = nil

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ type Options struct {
 	Out    string // output folder; replaced if it is the demo's own
 	Shown  string // what a person calls it
 	Now    func() time.Time
+	SMB    bool // stage over SMB, to a real server
 	Run    Command
 	Stdout io.Writer
 	Stderr io.Writer
@@ -49,12 +51,25 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("%w: %w", ErrFolder, err)
 	}
 	started := o.Now()
-	w, err := Prepare(o.Out, started, Specs)
+	specs := slices.Clone(Specs)
+	for i := range specs {
+		specs[i].SMB = o.SMB
+	}
+	w, err := Prepare(o.Out, started, specs)
 	if err != nil {
 		return err
 	}
 	p := &player{Options: o, w: w}
-	p.say("certstamp demo: two made-up stamps, a private CA, simulated privileged endpoints on loopback")
+	shares := "local folders for shares"
+	if o.SMB {
+		shares = "a real Samba server for the shares"
+		server, err := w.Serve(ctx)
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+	}
+	p.say("certstamp demo: two made-up stamps, a private CA, simulated privileged endpoints on loopback, %s", shares)
 	ctx, stop := context.WithCancel(ctx)
 	var simulators sync.WaitGroup
 	defer simulators.Wait()

@@ -28,6 +28,7 @@ type Spec struct {
 	Speed    int    // how much faster than real time the stamp's rotation runs
 	BMC      string // who changes the controllers: pep from 1910 on, else external
 	Extra    string // further lines for its scenario: failures and faults to order
+	SMB      bool   // the share is a real one, over SMB, instead of a mounted folder
 }
 
 // Specs are the stamps of the demo: one of each identity system, on both sides of what changed in between.
@@ -45,6 +46,7 @@ type Stamp struct {
 	Hosts    []string // the ERCS addresses of its privileged endpoint
 	TLS      string   // where its endpoints are served
 	Share    string   // the folder behind its share
+	SMBAddr  string   // 127.0.0.1:port of the server, with SMB
 	UNC      string
 	File     string // stamp.yaml, relative to the repository
 	Scenario string // the simulator's file
@@ -59,6 +61,7 @@ type Workspace struct {
 	Stamps  []*Stamp
 	Now     time.Time
 	Secrets map[string]string // environment for every command
+	SMBAddr string            // of the one server for all shares that are reached over SMB
 
 	ca *authority
 }
@@ -119,6 +122,16 @@ func (w *Workspace) prepare(spec Spec) (*Stamp, error) {
 		return nil, err
 	}
 	s.Hosts, s.TLS = addresses[:3], addresses[3]
+	if spec.SMB {
+		if w.SMBAddr == "" {
+			server, err := freeAddresses(1)
+			if err != nil {
+				return nil, err
+			}
+			w.SMBAddr = server[0]
+		}
+		s.SMBAddr = w.SMBAddr
+	}
 	for _, d := range []string{s.Share, s.Backup, filepath.Dir(filepath.Join(w.Repo, filepath.FromSlash(s.File)))} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, err
@@ -257,7 +270,9 @@ certificates: certificates
 pfx-password: env:PFX_PASSWORD
 share:
   unc: {{q .S.UNC}}
+{{- if not .S.SMB}}
   folder: {{q .S.Share}}
+{{- end}}
   user: CONTOSO\certstage
   password: env:SHARE_PASSWORD
 pep:
@@ -268,7 +283,7 @@ bmc:
   update: {{.S.BMC}}
   new-password: env:BMC_NEW_PASSWORD
 backup: {{q (printf "file:%s" .S.Backup)}}
-resolve: ["*:443:127.0.0.1:{{.Port}}"]
+resolve: ["*:443:127.0.0.1:{{.Port}}"{{if .S.SMB}}, "*:445:{{.S.SMBAddr}}"{{end}}]
 `))
 
 var scenarioFile = template.Must(template.New("scenario").Funcs(template.FuncMap{"q": quote}).Parse(`# What the simulator plays. It marks itself: the CloudID begins with SIMULATED.
@@ -285,7 +300,11 @@ installed-password: env:PFX_INSTALLED_PASSWORD
 users:
   - {name: 'SIMULATED\CloudAdmin', password: env:PEP_PASSWORD}
 shares:
+{{- if .S.SMB}}
+  - {unc: {{q .S.UNC}}, address: {{q .S.SMBAddr}}}
+{{- else}}
   - {unc: {{q .S.UNC}}, folder: {{q .S.Share}}, user: 'CONTOSO\certstage', password: env:SHARE_PASSWORD}
+{{- end}}
 history: {{q .S.History}}
 {{.S.Extra}}`))
 

@@ -114,7 +114,7 @@ var clockless = []string{"rotate/psrp", "rotate/psrp/clixml", "validate", "valid
 
 // onlyFrom names packages with a single door.
 var onlyFrom = map[string][]string{
-	"rotate/pepsim":                         {"cmd/internal/demo", "cmd/internal/cli/simulate.go"},
+	"rotate/pepsim":                         {"cmd/internal/demo", "cmd/internal/cli/simulate.go", "cmd/internal/cli/simulateshare.go"},
 	"internal/samba":                        {"cmd/internal/demo"},
 	"github.com/cloudsoda/go-smb2":          {"stage/smb"},
 	"github.com/masterzen/winrm":            {"rotate/wsman"},

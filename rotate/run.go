@@ -140,7 +140,7 @@ func (m *machine) sincePlanned(last pep.Status) bool {
 	if began.IsZero() {
 		began = last.Ended
 	}
-	return last.Known && !m.j.PlannedAt.IsZero() && began.After(m.j.PlannedAt)
+	return last.Known && !m.j.PlannedAt.IsZero() && began.Truncate(time.Second).After(m.j.PlannedAt) // a plan knows whole seconds
 }
 
 // ours reports whether a journal shows that certstamp started the rotation that failed: a start before which the stamp's last

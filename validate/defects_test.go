@@ -184,6 +184,11 @@ var defects = []defect{
 	},
 	{
 		rule: "public-client-auth", name: "a public CA where Client Authentication is demanded",
+		spoil: func(items []*item) {
+			for _, it := range items {
+				it.template.Policies = []x509.OID{organisationValidated()}
+			}
+		},
 		input: func(in *Input) { in.Anchors = Anchors{Public: []*x509.Certificate{cas().root.cert}} },
 		said:  setWarns("public-client-auth"),
 	},

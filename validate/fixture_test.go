@@ -225,19 +225,28 @@ func goodSetOf(t testing.TB, typ policies.CertificateType, release string, id po
 		items = append(items, newItem(e, i))
 	}
 	if typ != policies.Deployment {
-		in.Core = []Subject{core(cas().issuing)}
+		in.Core = []Subject{core(in, cas().issuing)}
 		return in, items
 	}
 	in.Installed = []Installed{{Chain: []*x509.Certificate{installedLeaf(cas().issuing), cas().issuing.cert}}}
 	return in, items
 }
 
+// organisationValidated is the CA/Browser Forum's policy that public CAs state in certificates of organisations.
+func organisationValidated() x509.OID {
+	oid, err := x509.OIDFromInts([]uint64{2, 23, 140, 1, 2, 2})
+	if err != nil {
+		panic(err)
+	}
+	return oid
+}
+
 // core is a certificate of the stamp's own set, as far as a resource provider's is held against it.
-func core(a *authority) Subject {
+func core(in Input, a *authority) Subject {
 	it := newItem(policies.Endpoint{Label: "portal"}, len(keys())-leafKeys-1)
 	it.issuer = a
 	leaf := it.certificate()
-	s := Subject{}
+	s := Subject{run: newRun(in)}
 	s.take([]*x509.Certificate{leaf, a.cert, cas().root.cert}, leaf)
 	return s
 }

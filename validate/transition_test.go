@@ -105,12 +105,8 @@ func TestToPublic(t *testing.T) {
 	in, items := goodSet(t, "1811", policies.AAD)
 	in.Anchors = Anchors{Public: []*x509.Certificate{p.root.cert}}
 	in.Installed = []Installed{{Chain: []*x509.Certificate{installedLeaf(p.otherCA), p.otherCA.cert, p.otherRoot.cert}}}
-	organisationValidated, err := x509.ParseOID("2.23.140.1.2.2")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, it := range items {
-		it.template.Policies = []x509.OID{organisationValidated}
+		it.template.Policies = []x509.OID{organisationValidated()}
 	}
 	fill(t, &in, items)
 	out := testRun(t, in)

@@ -6,11 +6,13 @@ import (
 	"embed"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -34,11 +36,11 @@ type Policy struct {
 	digest      string
 }
 
-// Default is the embedded policy.
+// Default is the embedded policy. The tables are decoded side by side: every command waits for them.
 func Default() (*Policy, error) {
 	p := &Policy{}
 	h := sha256.New()
-	for _, f := range []struct {
+	tables := []struct {
 		name string
 		into any
 	}{
@@ -51,18 +53,27 @@ func Default() (*Policy, error) {
 		{"health", &p.health},
 		{"cmdlets", &p.cmdlets},
 		{"roots", &p.roots},
-	} {
+	}
+	var decoding sync.WaitGroup
+	failed := make([]error, len(tables))
+	for i, f := range tables {
 		b, err := files.ReadFile(f.name + ".yaml")
 		if err != nil {
 			return nil, fmt.Errorf("policies: %w", err)
 		}
 		// A Windows checkout may have other line ends; the policy is the same.
 		b = bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))
-		if err := strict(b, f.into); err != nil {
-			return nil, fmt.Errorf("policies/%s.yaml: %w", f.name, err)
-		}
+		decoding.Go(func() {
+			if err := strict(b, f.into); err != nil {
+				failed[i] = fmt.Errorf("policies/%s.yaml: %w", f.name, err)
+			}
+		})
 		_, _ = fmt.Fprintf(h, "%s %d\n", f.name, len(b))
 		_, _ = h.Write(b) // a hash never fails
+	}
+	decoding.Wait()
+	if err := errors.Join(failed...); err != nil {
+		return nil, err
 	}
 	for i := range p.endpoints {
 		if p.endpoints[i].Type == "" {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -33,9 +34,9 @@ type Source struct {
 }
 
 var (
-	envName = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,127}$`)
+	envName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,127}$`) })
 	// Azure Pipelines leaves the text $(NAME) in place of an undefined variable.
-	azureUndefined = regexp.MustCompile(`^\$\([^)]+\)$`)
+	azureUndefined = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\$\([^)]+\)$`) })
 )
 
 // maxSecret bounds a secret, in bytes: a file: reference to something else is a mistake.
@@ -51,7 +52,7 @@ func ParseRef(role Role, s string) (Ref, error) {
 	case !ok || (scheme != "env" && scheme != "file"):
 		// The text is not repeated: the likeliest mistake is a literal password.
 		return Ref{}, fmt.Errorf("a secret is a reference: env:%s_NAME or file:PATH, never the value itself", role)
-	case scheme == "env" && !envName.MatchString(name):
+	case scheme == "env" && !envName().MatchString(name):
 		return Ref{}, fmt.Errorf("the variable name after env: must be upper-case letters, digits and _")
 	case scheme == "env" && (!strings.HasPrefix(name, string(role)+"_") || name == string(role)+"_"):
 		return Ref{}, fmt.Errorf("env:%s does not belong here: this field takes variables that begin with %s_", name, role)
@@ -101,7 +102,7 @@ func (r Ref) Resolve(src Source) (Value, error) {
 	switch {
 	case text == "":
 		return Value{}, fmt.Errorf("%s: %w: %s", r, ErrNotSet, what)
-	case azureUndefined.MatchString(text):
+	case azureUndefined().MatchString(text):
 		return Value{}, fmt.Errorf("%s: %w: it holds the pipeline text of an undefined variable", r, ErrNotSet)
 	case len(text) > maxSecret:
 		return Value{}, fmt.Errorf("%s: the secret has %d bytes, at most %d are accepted", r, len(text), maxSecret)

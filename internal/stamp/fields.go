@@ -224,13 +224,13 @@ func plainCheck(f func(string) error) func(string) (string, error) {
 }
 
 // lowered suggests the lower-case spelling when that would be accepted.
-func lowered(form *regexp.Regexp, words string) func(string) (string, error) {
+func lowered(form func() *regexp.Regexp, words string) func(string) (string, error) {
 	return func(v string) (string, error) {
-		if form.MatchString(v) {
+		if form().MatchString(v) {
 			return "", nil
 		}
 		suggestion := strings.ToLower(strings.NewReplacer(" ", "-", "_", "-").Replace(strings.TrimSpace(v)))
-		if !form.MatchString(suggestion) {
+		if !form().MatchString(suggestion) {
 			suggestion = ""
 		}
 		return suggestion, fmt.Errorf("%s is not %s", quoted(v), words)
@@ -238,7 +238,7 @@ func lowered(form *regexp.Regexp, words string) func(string) (string, error) {
 }
 
 func checkRegion(v string) (string, error) {
-	if first, _, dots := strings.Cut(v, "."); dots && labelForm.MatchString(first) {
+	if first, _, dots := strings.Cut(v, "."); dots && labelForm().MatchString(first) {
 		return first, fmt.Errorf("%s has dots: the region is one DNS label", quoted(v))
 	}
 	return lowered(labelForm, "one DNS label of lower-case letters, digits and hyphens")(v)
@@ -248,11 +248,11 @@ func checkFQDN(v string) (string, error) {
 	if len(v) > 200 {
 		return "", errors.New("longer than 200 characters, which leaves no room for the endpoints' names")
 	}
-	if fqdnForm.MatchString(v) {
+	if fqdnForm().MatchString(v) {
 		return "", nil
 	}
 	suggestion := strings.ToLower(strings.Trim(strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(v), "https://"), "*."), "./"))
-	if !fqdnForm.MatchString(suggestion) {
+	if !fqdnForm().MatchString(suggestion) {
 		suggestion = ""
 	}
 	return suggestion, fmt.Errorf("%s is not a DNS name of lower-case letters, digits, hyphens and dots", quoted(v))

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 const (
@@ -17,11 +18,13 @@ const (
 )
 
 var (
-	nameForm  = regexp.MustCompile(namePattern)
-	labelForm = regexp.MustCompile(labelPattern)
-	fqdnForm  = regexp.MustCompile(fqdnPattern)
+	nameForm  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(namePattern) })
+	labelForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(labelPattern) })
+	fqdnForm  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(fqdnPattern) })
 	// Underscores are no host names by RFC 1123, but Windows machines have them.
-	hostForm = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$`)
+	hostForm = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$`)
+	})
 )
 
 // checkHost accepts a DNS name or an IP address, in the one spelling that every program reads alike. inet_aton's other
@@ -33,7 +36,7 @@ func checkHost(host string) error {
 	if host == "" {
 		return errors.New("the host is empty")
 	}
-	if len(host) > 253 || !hostForm.MatchString(host) {
+	if len(host) > 253 || !hostForm().MatchString(host) {
 		return fmt.Errorf("%s is not a host name or an IP address", quoted(host))
 	}
 	last := host[strings.LastIndexByte(host, '.')+1:]

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v4"
 
@@ -203,7 +204,7 @@ func (r *reader) text(n *yaml.Node, path string, f field) {
 			return
 		}
 	}
-	if f.pattern != "" && !regexp.MustCompile(f.pattern).MatchString(v) {
+	if f.pattern != "" && !compiled(f.pattern).MatchString(v) {
 		r.problem(n, "", "%s: %s is not %s", path, quoted(v), f.form)
 		return
 	}
@@ -229,7 +230,7 @@ func (r *reader) list(n *yaml.Node, path string, f field) {
 			r.problem(item, "", "%s: %s holds line ends or control characters", at, quoted(item.Value))
 		case seen[strings.ToLower(item.Value)]:
 			r.problem(item, "", "%s: %s is given twice", at, quoted(item.Value))
-		case f.pattern != "" && !regexp.MustCompile(f.pattern).MatchString(item.Value):
+		case f.pattern != "" && !compiled(f.pattern).MatchString(item.Value):
 			r.problem(item, "", "%s: %s is not %s", at, quoted(item.Value), f.form)
 		default:
 			if err := f.each(item.Value); err != nil {
@@ -243,4 +244,15 @@ func (r *reader) list(n *yaml.Node, path string, f field) {
 func unprintable(r rune) bool {
 	return r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\u2028' || r == '\u2029' ||
 		r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' // bidi controls make a reviewer read another text
+}
+
+var patterns sync.Map // expression → *regexp.Regexp: a thousand stamps have the same fields
+
+func compiled(pattern string) *regexp.Regexp {
+	if p, ok := patterns.Load(pattern); ok {
+		return p.(*regexp.Regexp)
+	}
+	p := regexp.MustCompile(pattern)
+	patterns.Store(pattern, p)
+	return p
 }

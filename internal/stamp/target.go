@@ -12,6 +12,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/certstamp/certstamp/internal/secret"
 )
@@ -117,7 +118,7 @@ func (e *TargetError) Hint() string {
 	return "review certstamp target: if the change is wanted, set CERTSTAMP_TARGET on the protected environment to its digest"
 }
 
-var unsetVariable = regexp.MustCompile(`^\$\([^)]+\)$`)
+var unsetVariable = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\$\([^)]+\)$`) })
 
 // CheckTarget holds the stamp against the pinned digest want, and returns a *TargetError when they differ. Nothing
 // pinned (empty, or the text $(NAME) that Azure Pipelines leaves for an undefined variable) is refused in CI. At a
@@ -130,7 +131,7 @@ func (s *Stamp) CheckTarget(want string, ci bool) error {
 // CheckTarget does the same for a digest that is known from elsewhere, such as a plan's.
 func CheckTarget(name, digest, want string, ci bool) error {
 	want = strings.TrimSpace(want)
-	if unsetVariable.MatchString(want) {
+	if unsetVariable().MatchString(want) {
 		want = ""
 	}
 	if want == "" && !ci {

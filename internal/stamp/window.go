@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -22,14 +23,16 @@ type Window struct {
 type Windows []Window
 
 var (
-	windowForm = regexp.MustCompile(`^(\S+) (\d{2}):(\d{2})-(\d{2}):(\d{2}) ([A-Za-z][A-Za-z0-9_+/-]*)$`)
-	dayNames   = []string{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"}
+	windowForm = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(\S+) (\d{2}):(\d{2})-(\d{2}):(\d{2}) ([A-Za-z][A-Za-z0-9_+/-]*)$`)
+	})
+	dayNames = []string{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"}
 )
 
 // ParseWindow reads "Sat 22:00-04:00 Europe/Berlin". Days are Mon … Sun, a range Mon-Fri, a list Sat,Sun, or daily; an
 // end at or before the start is on the next day; the zone is a name of the IANA database, or UTC.
 func ParseWindow(s string) (Window, error) {
-	m := windowForm.FindStringSubmatch(s)
+	m := windowForm().FindStringSubmatch(s)
 	if m == nil {
 		return Window{}, fmt.Errorf(`%s is not a window such as "Sat 22:00-04:00 Europe/Berlin"`, quoted(s))
 	}

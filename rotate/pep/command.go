@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/rotate/psrp"
@@ -24,8 +25,8 @@ const (
 )
 
 var (
-	cmdletName    = regexp.MustCompile(`^[A-Z][A-Za-z]{1,31}-[A-Za-z][A-Za-z0-9]{1,95}$`)
-	parameterName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,63}$`)
+	cmdletName    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Z][A-Za-z]{1,31}-[A-Za-z][A-Za-z0-9]{1,95}$`) })
+	parameterName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,63}$`) })
 )
 
 // RefusedError means that a call was not sent because of what it says.
@@ -41,14 +42,14 @@ func command(call plan.Call, secrets Secrets) (psrp.Command, error) {
 	refuse := func(format string, args ...any) (psrp.Command, error) {
 		return psrp.Command{}, &RefusedError{Cmdlet: cut(call.Cmdlet, 128), Why: fmt.Sprintf(format, args...)}
 	}
-	if !cmdletName.MatchString(call.Cmdlet) {
+	if !cmdletName().MatchString(call.Cmdlet) {
 		return refuse("this is not the name of a cmdlet")
 	}
 	cmd := psrp.Command{Name: call.Cmdlet}
 	var seen []string
 	for _, p := range call.Parameters {
 		lower := strings.ToLower(p.Name)
-		if !parameterName.MatchString(p.Name) {
+		if !parameterName().MatchString(p.Name) {
 			return refuse("%q is not the name of a parameter", cut(p.Name, 64))
 		}
 		if slices.Contains(seen, lower) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/rotate/psrp/clixml"
@@ -138,16 +139,20 @@ func severity(result string) int {
 
 // Console lines: a result word at an end, a name beside it. The words are upper case there, which keeps prose out.
 var (
-	resultLast  = regexp.MustCompile(`^\s*(.{1,200}?)[\s:.\-|\[]+(PASS|WARN|FAIL)(?:ED|ING)?\]?\s*$`)
-	resultFirst = regexp.MustCompile(`^\s*\[?(PASS|WARN|FAIL)(?:ED|ING)?\]?[\s:.\-|]+(\S.{0,200}?)\s*$`)
+	resultLast = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^\s*(.{1,200}?)[\s:.\-|\[]+(PASS|WARN|FAIL)(?:ED|ING)?\]?\s*$`)
+	})
+	resultFirst = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^\s*\[?(PASS|WARN|FAIL)(?:ED|ING)?\]?[\s:.\-|]+(\S.{0,200}?)\s*$`)
+	})
 )
 
 func (s *testSet) lines(text string) {
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\r\n")
-		if m := resultFirst.FindStringSubmatch(line); m != nil {
+		if m := resultFirst().FindStringSubmatch(line); m != nil {
 			s.add(HealthTest{Name: m[2], Result: m[1]})
-		} else if m := resultLast.FindStringSubmatch(line); m != nil {
+		} else if m := resultLast().FindStringSubmatch(line); m != nil {
 			s.add(HealthTest{Name: m[1], Result: m[2]})
 		}
 	}

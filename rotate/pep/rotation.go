@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/internal/secret"
@@ -85,8 +86,12 @@ type Said struct {
 }
 
 var (
-	finalStatus = regexp.MustCompile(`(?i)(?:overall action status|action plan finished with status|currentstatus)\s*:\s*'?([A-Za-z]+)`)
-	instanceID  = regexp.MustCompile(`(?i)ActionPlanInstanceID\s*:\s*\{?([0-9a-f-]{36})\}?`)
+	finalStatus = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i)(?:overall action status|action plan finished with status|currentstatus)\s*:\s*'?([A-Za-z]+)`)
+	})
+	instanceID = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i)ActionPlanInstanceID\s*:\s*\{?([0-9a-f-]{36})\}?`)
+	})
 )
 
 // Read looks for the end of a rotation in its console text, in the words of every release: the given texts, or any of the
@@ -99,10 +104,10 @@ func Read(records []Record, success []string) Said {
 		}
 		for line := range strings.Lines(r.Text) {
 			line = strings.TrimSpace(line)
-			if m := instanceID.FindStringSubmatch(line); m != nil {
+			if m := instanceID().FindStringSubmatch(line); m != nil {
 				said.InstanceID = m[1]
 			}
-			if m := finalStatus.FindStringSubmatch(line); m != nil {
+			if m := finalStatus().FindStringSubmatch(line); m != nil {
 				switch stateOf(m[1]) {
 				case Completed:
 					said.Success, said.Failed, said.Line = true, false, cut(line, 512)

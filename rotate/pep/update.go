@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/rotate/psrp/clixml"
@@ -65,7 +66,7 @@ func (y Syntax) Missing(call plan.Call) []string {
 	return out
 }
 
-var syntaxParameter = regexp.MustCompile(`(?:^|[\s\[])-([A-Za-z][A-Za-z0-9]*)`)
+var syntaxParameter = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?:^|[\s\[])-([A-Za-z][A-Za-z0-9]*)`) })
 
 // CommandSyntax asks which parameters a cmdlet takes on this release.
 func (s *Session) CommandSyntax(ctx context.Context, cmdlet string) (Syntax, error) {
@@ -88,7 +89,7 @@ func (s *Session) CommandSyntax(ctx context.Context, cmdlet string) (Syntax, err
 		return Syntax{Text: out.Text}, nil
 	}
 	out.Known = true
-	for _, m := range syntaxParameter.FindAllStringSubmatch(out.Text, 512) {
+	for _, m := range syntaxParameter().FindAllStringSubmatch(out.Text, 512) {
 		if !out.Has(m[1]) {
 			out.Parameters = append(out.Parameters, m[1])
 		}

@@ -5,15 +5,18 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"sync"
 	"time"
 )
 
-var durationText = regexp.MustCompile(`^P(?:([0-9]{1,6})D)?(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9})(?:\.([0-9]{1,9}))?S)?)?$`)
+var durationText = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^P(?:([0-9]{1,6})D)?(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9})(?:\.([0-9]{1,9}))?S)?)?$`)
+})
 
 // ParseDuration reads the days, hours, minutes and seconds of an xs:duration. Windows writes PT60S as well as
 // P0DT0H1M0.000S, and PT2147483.647S for "no limit".
 func ParseDuration(s string) (time.Duration, error) {
-	m := durationText.FindStringSubmatch(s)
+	m := durationText().FindStringSubmatch(s)
 	if m == nil || s[len(s)-1] == 'P' || s[len(s)-1] == 'T' {
 		return 0, errors.New("wsman: not a duration")
 	}

@@ -24,6 +24,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/certstamp/certstamp/internal/secret"
@@ -74,9 +75,9 @@ const (
 )
 
 var (
-	hostText   = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,253}$`)
-	nameText   = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
-	localeText = regexp.MustCompile(`^[A-Za-z0-9-]{2,32}$`)
+	hostText   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9._:-]{1,253}$`) })
+	nameText   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`) })
+	localeText = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9-]{2,32}$`) })
 )
 
 // resolved returns the configuration with every default filled in, or says what is wrong with it.
@@ -94,7 +95,7 @@ func (c Config) resolved() (Config, error) {
 		c.Locale = "en-US"
 	}
 	switch {
-	case !hostText.MatchString(c.Host):
+	case !hostText().MatchString(c.Host):
 		return c, fmt.Errorf("wsman: %.64q is not a host", c.Host)
 	case c.Port < 1 || c.Port > 65535:
 		return c, fmt.Errorf("wsman: port %d, want 1 to 65535", c.Port)
@@ -102,9 +103,9 @@ func (c Config) resolved() (Config, error) {
 		return c, fmt.Errorf("wsman: %q is not among the hosts that may be dialled", c.Host)
 	case c.User == "" || c.Password.Reveal() == "":
 		return c, errors.New("wsman: a user and a password are needed, an anonymous login proves nothing")
-	case !nameText.MatchString(c.Configuration):
+	case !nameText().MatchString(c.Configuration):
 		return c, fmt.Errorf("wsman: %.64q is not the name of a session configuration", c.Configuration)
-	case !localeText.MatchString(c.Locale):
+	case !localeText().MatchString(c.Locale):
 		return c, fmt.Errorf("wsman: %.64q is not a locale", c.Locale)
 	case !c.TLS && (c.Pin != "" || c.CAs != nil):
 		return c, errors.New("wsman: a pin or authority without TLS would not be looked at")

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -64,9 +65,9 @@ func primitive(name, text string) (any, error) {
 	case "Db":
 		return parseFloat(text, 64)
 	case "D":
-		return match(decimalText, text, Decimal(text))
+		return match(decimalText(), text, Decimal(text))
 	case "Version":
-		return match(versionText, text, Version(text))
+		return match(versionText(), text, Version(text))
 	case "BA":
 		b, err := decodeBase64(text)
 		return b, orValue(err)
@@ -83,9 +84,11 @@ func primitive(name, text string) (any, error) {
 
 var (
 	errValue     = errors.New("the text is not a value of its type")
-	decimalText  = regexp.MustCompile(`^[+-]?[0-9]{1,64}(\.[0-9]{1,64})?$`)
-	versionText  = regexp.MustCompile(`^[0-9]{1,10}(\.[0-9]{1,10}){1,3}$`)
-	durationText = regexp.MustCompile(`^(-?)P(?:([0-9]{1,9})D)?(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9})(?:\.([0-9]{1,9}))?S)?)?$`)
+	decimalText  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[+-]?[0-9]{1,64}(\.[0-9]{1,64})?$`) })
+	versionText  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]{1,10}(\.[0-9]{1,10}){1,3}$`) })
+	durationText = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(-?)P(?:([0-9]{1,9})D)?(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9})(?:\.([0-9]{1,9}))?S)?)?$`)
+	})
 )
 
 func orValue(err error) error {
@@ -154,7 +157,7 @@ func formatTime(t time.Time) string {
 // parseDuration reads the days, hours, minutes and seconds of an xs:duration, all that .NET writes for a TimeSpan. A span
 // beyond Go's 292 years, such as TimeSpan.MaxValue, saturates.
 func parseDuration(text string) (any, error) {
-	m := durationText.FindStringSubmatch(text)
+	m := durationText().FindStringSubmatch(text)
 	if m == nil || strings.HasSuffix(text, "P") || strings.HasSuffix(text, "T") {
 		return nil, errValue
 	}

@@ -7,6 +7,7 @@ import (
 	"path"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/validate"
@@ -99,6 +100,10 @@ func (l *layout) identity(sh Share, dir string, sec plan.StageSection) error {
 	for _, f := range sec.Files {
 		known[strings.ToLower(f.Folder)] = f.Folder
 	}
+	within, err := listAll(sh, dir, entries)
+	if err != nil {
+		return err
+	}
 	seen := map[string]string{}
 	for _, e := range entries {
 		name := e.Name()
@@ -124,18 +129,36 @@ func (l *layout) identity(sh Share, dir string, sec plan.StageSection) error {
 			continue
 		}
 		seen[folder] = name
-		if err := l.folder(sh, at, folder, set); err != nil {
-			return err
-		}
+		l.folder(at, folder, within[at], set)
 	}
 	return nil
 }
 
-func (l *layout) folder(sh Share, dir, folder string, set map[string][]string) error {
-	entries, err := list(sh, dir)
-	if err != nil {
-		return wrap("list "+dir, err)
+// listAll lists the folders in dir side by side.
+func listAll(sh Share, dir string, entries []fs.DirEntry) (map[string][]fs.DirEntry, error) {
+	var (
+		mu      sync.Mutex
+		out     = map[string][]fs.DirEntry{}
+		folders []string
+	)
+	for _, e := range entries {
+		if e.IsDir() && !link(e) {
+			folders = append(folders, path.Join(dir, e.Name()))
+		}
 	}
+	return out, parallel(folders, func(at string) error {
+		found, err := list(sh, at)
+		if err != nil {
+			return wrap("list "+at, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		out[at] = found
+		return nil
+	})
+}
+
+func (l *layout) folder(dir, folder string, entries []fs.DirEntry, set map[string][]string) {
 	var bundles []string
 	for _, e := range entries {
 		at := path.Join(dir, e.Name())
@@ -152,7 +175,6 @@ func (l *layout) folder(sh Share, dir, folder string, set map[string][]string) e
 		l.bad(dir, fmt.Sprintf("%d PFX files in %s", len(bundles), quote(dir)), "exactly one", "remove all but the one")
 	}
 	set[folder] = bundles
-	return nil
 }
 
 func link(e fs.DirEntry) bool { return e.Type()&(fs.ModeSymlink|fs.ModeIrregular) != 0 }

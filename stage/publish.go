@@ -86,6 +86,12 @@ func Publish(ctx context.Context, sh Share, sec plan.StageSection, digest string
 	if err := t.recover(); err != nil {
 		return t.result, err
 	}
+	var (
+		asking sync.WaitGroup
+		full   error
+	)
+	asking.Go(func() { full = t.space(data) })
+	defer asking.Wait()
 	seen, err := inspect(sh, sec)
 	if err != nil {
 		return t.result, err
@@ -103,8 +109,8 @@ func Publish(ctx context.Context, sh Share, sec plan.StageSection, digest string
 		t.result.Outcome = Unchanged
 		return t.result, t.note("publish", "unchanged", nil)
 	}
-	if err := t.space(data); err != nil {
-		return t.result, err
+	if asking.Wait(); full != nil {
+		return t.result, full
 	}
 	for _, step := range []struct {
 		name string
@@ -263,15 +269,28 @@ func (t *transaction) undo() string { return path.Join(work, undoPrefix+t.run) }
 
 // hashes reads every file of the live set. Size and time prove nothing.
 func (t *transaction) hashes(l *layout) (map[string]string, error) {
-	out := map[string]string{}
+	var (
+		mu    sync.Mutex
+		out   = map[string]string{}
+		names = map[string]string{} // path on the share → Folder/File
+	)
 	for folder, files := range l.sets[t.sec.Identity] {
 		for _, f := range files {
-			b, err := t.sh.ReadFile(f, maxPFX)
-			if err != nil {
-				return nil, wrap("read "+f, err)
-			}
-			out[path.Join(folder, path.Base(f))] = sum(b)
+			names[f] = path.Join(folder, path.Base(f))
 		}
+	}
+	err := parallel(slices.Sorted(maps.Keys(names)), func(f string) error {
+		b, err := t.sh.ReadFile(f, maxPFX)
+		if err != nil {
+			return wrap("read "+f, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		out[names[f]] = sum(b)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
 }

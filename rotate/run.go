@@ -140,7 +140,10 @@ func (m *machine) sincePlanned(last pep.Status) bool {
 	if began.IsZero() {
 		began = last.Ended
 	}
-	return last.Known && !m.j.PlannedAt.IsZero() && began.Truncate(time.Second).After(m.j.PlannedAt) // a plan knows whole seconds
+	if m.j.Rotate.Rerun {
+		began = began.Truncate(time.Second) // a plan knows whole seconds, and the failed one may have begun in the second of its rerun's plan
+	}
+	return last.Known && !m.j.PlannedAt.IsZero() && began.After(m.j.PlannedAt)
 }
 
 // ours reports whether a journal shows that certstamp started the rotation that failed: a start before which the stamp's last

@@ -18,7 +18,7 @@ var timeNow = time.Now
 func TestMistakes(t *testing.T) {
 	s := newStand(t, east)
 	s.simulate()
-	s.pack()
+	s.packWithPassword()
 	bound := s.plan("plan.json")
 	bmc := s.plan("bmc.json", "--kind", "bmc")
 	s.must(nil, append([]string{"stage"}, bound...)...)

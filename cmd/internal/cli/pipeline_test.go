@@ -25,7 +25,7 @@ func TestPipeline(t *testing.T) {
 		t.Run(spec.Name, func(t *testing.T) {
 			s := newStand(t, spec)
 			s.simulate()
-			s.pack()
+			s.packWithPassword()
 			s.packsWhatTheStampReads()
 			total := map[policies.Identity]string{policies.AAD: "11 of 11", policies.ADFS: "13 of 13"}[spec.Identity]
 

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -16,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"filippo.io/age"
 
 	"github.com/certstamp/certstamp/cmd/internal/cli"
 	"github.com/certstamp/certstamp/cmd/internal/demo"
@@ -127,6 +130,56 @@ func (s *stand) simulate() {
 
 // pack takes the workspace from nothing to a packed set.
 func (s *stand) pack() {
+	s.t.Helper()
+	requested.Lock()
+	defer requested.Unlock()
+	what := fmt.Sprint(s.s.Region, s.s.Identity, s.s.Version)
+	made, ok := requested.made[what]
+	if !ok {
+		identity, err := age.GenerateX25519Identity()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.must(nil, "csr", "--stamp", s.name(), "--subject", "O=SIMULATED Contoso", "--recipient", identity.Recipient().String())
+		made = requests{identity: identity.String(), files: map[string][]byte{}}
+		entries, err := os.ReadDir(s.path("requests"))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, e := range entries {
+			if made.files[e.Name()], err = os.ReadFile(s.path("requests", e.Name())); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+		requested.made[what] = made
+	}
+	if err := os.MkdirAll(s.path("requests"), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	for name, b := range made.files {
+		if err := os.WriteFile(s.path("requests", name), b, 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.w.Secrets["PFX_IDENTITY"] = made.identity
+	s.issue()
+	s.must(nil, append([]string{"pack", "--stamp", s.name(), "--key-identity", "env:PFX_IDENTITY", "--backup"}, s.allow()...)...)
+}
+
+// requests are what csr wrote for one kind of stamp, with the identity that opens the keys.
+type requests struct {
+	identity string
+	files    map[string][]byte
+}
+
+// requested keeps them: RSA keys take longest of all that a stand needs, and any stand may have the same.
+var requested = struct {
+	sync.Mutex
+	made map[string]requests
+}{made: map[string]requests{}}
+
+// packWithPassword makes keys of its own, under a password.
+func (s *stand) packWithPassword() {
 	s.t.Helper()
 	s.must(nil, "csr", "--stamp", s.name(), "--subject", "O=SIMULATED Contoso", "--key-password", "env:PFX_KEY_PASSWORD")
 	s.issue()

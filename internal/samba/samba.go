@@ -122,9 +122,9 @@ func (s *Server) ready(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr)
+		err := s.accepts(ctx)
 		if err == nil {
-			return conn.Close()
+			return nil
 		}
 		select {
 		case <-s.ended:
@@ -134,6 +134,23 @@ func (s *Server) ready(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// accepts asks for a connection, and for the daemon without which smbd refuses to mount a share: it registers a moment later.
+func (s *Server) accepts(ctx context.Context) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr)
+	if err != nil {
+		return err
+	}
+	_ = conn.Close()
+	names, err := os.ReadFile(filepath.Join(filepath.Dir(s.Conf), "lock", "names.tdb"))
+	if err != nil {
+		return err
+	}
+	if !bytes.Contains(names, []byte("notify-daemon")) {
+		return errors.New("its notify daemon is not there yet")
+	}
+	return nil
 }
 
 func find(name string) (string, error) {

@@ -47,6 +47,8 @@ var statuses = map[uint32]status{
 	0xc000007f: {stage.ClassSpace, stage.ErrSpace, "the disk is full", ""},
 	0xc0000044: {stage.ClassSpace, stage.ErrSpace, "the account's quota is used up", "raise the quota: twice the set is needed"},
 	0xc0000010: {stage.ClassLayout, nil, "this is a folder, not a file", ""},
+	0xc0000017: {stage.ClassTransport, stage.ErrTransport, "the server is short of memory", "run again in a while, and look at the server"},
+	0xc000009a: {stage.ClassTransport, stage.ErrTransport, "the server is short of resources", "run again in a while, and look at the server"},
 	0xc00000c9: {stage.ClassTransport, stage.ErrTransport, "the server has dropped the share", ""},
 	0xc0000203: {stage.ClassTransport, stage.ErrTransport, "the server has dropped the session", ""},
 	0xc000035c: {stage.ClassTransport, stage.ErrTransport, "the session has expired", ""},

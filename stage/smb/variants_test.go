@@ -553,3 +553,51 @@ func TestNoServer(t *testing.T) {
 		}
 	})
 }
+
+// TestThroughDFS: a path that leads through a DFS link names the way out. The stamp's own access by DFS is documented nowhere.
+func TestThroughDFS(t *testing.T) {
+	s := serve(t, []string{"host msdfs = yes"}, []string{"msdfs root = yes"})
+	if err := os.Symlink(`msdfs:elsewhere.contoso.com\certs`, filepath.Join(s.dir, "east")); err != nil {
+		t.Fatal(err)
+	}
+	s.cfg.UNC += `\east`
+	err := s.publishOnce(t, newer)
+	var e *stage.Error
+	if !errors.As(err, &e) || e.Class != stage.ClassConfig || !strings.Contains(err.Error(), "DFS") || !strings.Contains(e.Hint(), "real server") {
+		t.Errorf("%v\n%s", err, tail(s.Log()))
+	}
+}
+
+// TestTwoAtOnce starts two runs over connections of their own: whichever comes second is told who holds the lock.
+func TestTwoAtOnce(t *testing.T) {
+	s := serve(t, nil, nil)
+	s.put(t, older)
+	var (
+		wait sync.WaitGroup
+		errs [4]error
+	)
+	for i := range errs {
+		wait.Go(func() {
+			sh, err := smb.Open(t.Context(), s.cfg)
+			if err == nil {
+				_, err = stage.Publish(t.Context(), sh, newer.section(), newer.digest(), newer.open, stage.Options{Run: fmt.Sprintf("run-%d", i), Owner: fmt.Sprintf("run %d of this test", i)})
+				_ = sh.Close()
+			}
+			errs[i] = err
+		})
+	}
+	wait.Wait()
+	done := 0
+	for _, err := range errs {
+		var locked *stage.LockedError
+		switch {
+		case err == nil:
+			done++
+		case !errors.As(err, &locked) || !strings.Contains(locked.Owner, "of this test"):
+			t.Errorf("%v", err)
+		}
+	}
+	if done == 0 || s.lies(t) != "new" || len(s.inFlight(t)) > 0 {
+		t.Errorf("%d runs were through, the share holds the %s set, left %v", done, s.lies(t), s.inFlight(t))
+	}
+}

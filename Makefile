@@ -44,9 +44,11 @@ lint: tools ## the linters
 bench: deps ## benchmarks, then the tool against openssl: writes docs/performance.md
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	CERTSTAMP_PERFORMANCE=$(CURDIR)/docs/performance.md $(GO) test -count=1 -timeout 60m -run '^TestPerformance$$' ./cmd/certstamp
+	@grep '^[|-]' docs/performance.md
 
 bench-smb: deps ## a verified stage against smbclient, over loopback and a round trip of 5 ms: writes docs/performance-smb.md
 	SMB_BENCH=$(CURDIR)/docs/performance-smb.md CI=true $(GO) test -count=1 -timeout 30m -run '^$$' -bench '^BenchmarkStage$$' -benchtime 1x ./stage/smb
+	@grep '^|' docs/performance-smb.md
 
 fuzz: ## every fuzz target for FUZZTIME
 	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ {f[n++]=$$1} /^ok/ {for (i=0;i<n;i++) print $$2, f[i]; n=0}' | \

@@ -395,6 +395,8 @@ var page = template.Must(template.New("performance").Parse(`# What validate cost
 
 Written by ` + "`make bench`" + `; the figures are of one machine in one run: {{.CPU}}, {{.Cores}} cores, {{.System}}, {{.Go}}, {{.OpenSSL}}.
 
+What a stage over SMB costs: [performance-smb.md](performance-smb.md).
+
 ## One set, as a whole process
 
 13 files of an ADFS stamp, TripleDES-SHA1, 2000 iterations, RSA-2048 leaves under two CAs and a 4096-bit root. Medians of {{.Rounds}} rounds in which

@@ -43,16 +43,17 @@ func chaosChild(spec string) int {
 		_ = sh.Close()
 	}
 	var locked *stage.LockedError
-	switch {
-	case err == nil:
+	if err == nil {
 		fmt.Println("published")
 		return 0
+	}
+	fmt.Println(err)
+	switch {
 	case errors.As(err, &locked), errors.Is(err, stage.ErrBusy):
 		return 3 // the server has not noticed yet that the last run died, or the reader was in the way all the time
 	case errors.Is(err, stage.ErrTransport):
 		return 4
 	}
-	fmt.Println(err)
 	return 1
 }
 
@@ -110,6 +111,7 @@ func TestKilledAnywhere(t *testing.T) {
 // oneRun runs one stage as a process. With a victim it is killed after a while; without, it is repeated until it ends well.
 func (s *stand) oneRun(t *testing.T, which string, after time.Duration, victim string, killed map[string]int) time.Duration {
 	t.Helper()
+	last := ""
 	for try := range 200 {
 		began := time.Now()
 		cmd := exec.Command(os.Args[0])
@@ -130,6 +132,7 @@ func (s *stand) oneRun(t *testing.T, which string, after time.Duration, victim s
 			})
 		}
 		_ = cmd.Wait()
+		last = out.String()
 		if timer != nil {
 			timer.Stop()
 			if code := cmd.ProcessState.ExitCode(); code != 0 && code != 3 {
@@ -146,7 +149,7 @@ func (s *stand) oneRun(t *testing.T, which string, after time.Duration, victim s
 			t.Fatalf("a run that nobody disturbed: %s", out.String())
 		}
 	}
-	t.Fatal("the share never came back")
+	t.Fatalf("the share never came back: %s\n%s", last, tail(s.Log()))
 	return 0
 }
 
@@ -169,8 +172,10 @@ func (s *stand) serving(client int) (pids []string) {
 		for _, p := range ports {
 			if len(f) >= 5 && f[3] == p {
 				if _, rest, ok := strings.Cut(l, "pid="); ok {
-					pid, _, _ := strings.Cut(rest, ",")
-					pids = append(pids, pid)
+					// Until it has forked, the main process holds the connection: without that there is no server any more.
+					if pid, _, _ := strings.Cut(rest, ","); pid != strconv.Itoa(s.Pid()) {
+						pids = append(pids, pid)
+					}
 				}
 			}
 		}

@@ -383,6 +383,9 @@ func TestSmbclientSeesTheSame(t *testing.T) {
 func TestDiskFull(t *testing.T) {
 	s := serve(t, nil, []string{"dfree command = /bin/sh -c 'echo 1000000 1000000'"}) // so that only writing finds out
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", s.dir).CombinedOutput(); err != nil {
+		if os.Getenv("CI") == "" {
+			t.Skipf("NOT TESTED: a small disk cannot be mounted here: %v %s", err, out) // as in a container
+		}
 		t.Fatalf("mount: %v %s", err, out)
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", "-l", s.dir).Run() })

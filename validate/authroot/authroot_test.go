@@ -356,7 +356,7 @@ func TestReadOtherForms(t *testing.T) {
 func TestOpenSSLSigns(t *testing.T) {
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {
-		t.Skip("openssl is not installed")
+		t.Fatal(err)
 	}
 	p := newPublisher(t)
 	want, _ := sample(t)

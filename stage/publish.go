@@ -64,11 +64,12 @@ func (e *LayoutError) Error() string {
 func (e *LayoutError) Hint() string { return e.Findings[0].Hint }
 
 const (
-	workers   = 16 // a set in one go; many more get a client dropped by servers with few credits
-	maxPFX    = 2 << 20
-	slack     = 1 << 20
-	busyTries = 8
-	shortID   = 16 // digits of a plan digest in a folder's name
+	workers     = 16 // a set in one go; many more get a client dropped by servers with few credits
+	maxPFX      = 2 << 20
+	slack       = 1 << 20
+	busyTries   = 8
+	deniedTries = 4
+	shortID     = 16 // digits of a plan digest in a folder's name
 )
 
 // Publish puts exactly the planned files on the share. Open returns a planned file's bytes; they are held against the
@@ -522,18 +523,29 @@ func (t *transaction) swap() error {
 
 // rename retries while somebody has a file below open: Windows then refuses.
 func (t *transaction) rename(from, to string) error {
+	// The wait does not end with the run: a swap that was begun is finished or undone.
+	err := t.again(context.WithoutCancel(t.ctx), busyTries, func() error { return t.sh.Rename(from, to) }, ErrBusy)
+	return wrap("rename "+from+" to "+to, err)
+}
+
+// remove retries while somebody has the name open. A server that has not yet noticed that the last client died may say that
+// as "access denied", and so it gets a moment; an account that may not remove is told so all the same.
+func (t *transaction) remove(name string) error {
+	return t.again(t.ctx, busyTries, func() error {
+		return t.again(t.ctx, deniedTries, func() error { return t.sh.Remove(name) }, fs.ErrPermission)
+	}, ErrBusy)
+}
+
+// again tries an operation again while it fails with one error, each time after twice the wait before.
+func (t *transaction) again(ctx context.Context, tries int, do func() error, while error) error {
 	delay := 100 * time.Millisecond
 	for try := 1; ; try++ {
-		err := t.sh.Rename(from, to)
-		if err == nil {
-			return nil
+		err := do()
+		if err == nil || !errors.Is(err, while) || try == tries {
+			return err
 		}
-		if !errors.Is(err, ErrBusy) || try == busyTries {
-			return wrap("rename "+from+" to "+to, err)
-		}
-		// The wait does not end with the run: a swap that was begun is finished or undone.
-		if werr := t.o.Wait(context.WithoutCancel(t.ctx), delay); werr != nil {
-			return wrap("rename "+from+" to "+to, err)
+		if werr := t.o.Wait(ctx, delay); werr != nil {
+			return err
 		}
 		delay *= 2
 	}
@@ -592,13 +604,13 @@ func (t *transaction) removeAll(dir string, depth int) error {
 		if e.IsDir() && !link(e) {
 			err = t.removeAll(at, depth+1)
 		} else {
-			err = t.sh.Remove(at)
+			err = t.remove(at)
 		}
 		if err != nil && !missing(err) {
 			return err
 		}
 	}
-	if err := t.sh.Remove(dir); err != nil && !missing(err) {
+	if err := t.remove(dir); err != nil && !missing(err) {
 		return err
 	}
 	return nil

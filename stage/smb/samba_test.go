@@ -3,9 +3,11 @@ package smb_test
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,8 +24,10 @@ const password = "Sw0rdfish+Samba"
 // stand is a real server with one share, and how to reach it.
 type stand struct {
 	*samba.Server
-	dir string // the folder the share serves
-	cfg smb.Config
+	dir      string // the folder the share serves
+	cfg      smb.Config
+	options  samba.Options
+	restarts int
 }
 
 // serve starts Samba for one test. Without it the test is skipped, loudly; in CI that is a failure.
@@ -36,19 +40,36 @@ func serve(t testing.TB, global, share []string) *stand {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s := &stand{dir: filepath.Join(dir, "share")}
-	s.Server, err = samba.Start(context.Background(), samba.Options{
+	s.options = samba.Options{
 		Dir: filepath.Join(dir, "smbd"), Password: password, Global: global,
 		Shares: []samba.Share{{Name: "certs", Path: s.dir, Options: share}},
-	})
+	}
+	s.Server, err = samba.Start(context.Background(), s.options)
 	if errors.Is(err, samba.ErrMissing) && os.Getenv("CI") == "" {
 		t.Skipf("NOT TESTED against a real server: %v", err)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { s.Close() }) // the one that runs then
 	s.cfg = smb.Config{UNC: `\\127.0.0.1\certs`, Addresses: []string{s.Addr}, User: samba.User, Password: secret.New(password)}
 	return s
+}
+
+// restart ends the server and starts it again on the same port, as whoever keeps it would.
+func (s *stand) restart(t testing.TB) {
+	t.Helper()
+	_, port, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.options.Port, err = strconv.Atoi(port); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if s.Server, err = samba.Start(context.Background(), s.options); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (s *stand) open(t testing.TB) stage.Share {

@@ -102,38 +102,40 @@ func (r *Repository) allowed(name string) (base, rest string, ok bool) {
 	return "", "", false
 }
 
-// Open opens a file for reading.
-func (r *Repository) Open(name string) (fs.File, error) {
+// in calls do with the directory that name lies in, which nothing leads out of, and the rest of the path. What do opens
+// outlives that directory.
+func (r *Repository) in(name string, do func(root *os.Root, rest string) error) error {
 	if rel, err := r.Rel(name); err == nil {
-		return outside(r.root.Open(filepath.FromSlash(rel)))
+		return do(r.root, filepath.FromSlash(rel))
 	}
 	base, rest, ok := r.allowed(name)
 	if !ok {
-		return nil, &OutsideError{Path: name}
+		return &OutsideError{Path: name}
 	}
 	root, err := os.OpenRoot(base)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer root.Close() // an open file outlives its root
-	return outside(root.Open(rest))
+	defer root.Close()
+	return do(root, rest)
+}
+
+// Open opens a file for reading.
+func (r *Repository) Open(name string) (f fs.File, err error) {
+	err = r.in(name, func(root *os.Root, rest string) error {
+		f, err = outside(root.Open(rest))
+		return err
+	})
+	return f, err
 }
 
 // Stat looks at a file without opening it, which for a pipe would wait for a writer.
-func (r *Repository) Stat(name string) (fs.FileInfo, error) {
-	if rel, err := r.Rel(name); err == nil {
-		return r.root.Stat(filepath.FromSlash(rel))
-	}
-	base, rest, ok := r.allowed(name)
-	if !ok {
-		return nil, &OutsideError{Path: name}
-	}
-	root, err := os.OpenRoot(base)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	return root.Stat(rest)
+func (r *Repository) Stat(name string) (info fs.FileInfo, err error) {
+	err = r.in(name, func(root *os.Root, rest string) error {
+		info, err = root.Stat(rest)
+		return err
+	})
+	return info, err
 }
 
 // outside keeps a nil *os.File from becoming a non-nil fs.File.
@@ -150,43 +152,24 @@ func (r *Repository) ReadFile(name string, most int64) ([]byte, error) {
 }
 
 // Sub is a directory of the repository as a file system that nothing leads out of. Close the returned root after use.
-func (r *Repository) Sub(name string) (*os.Root, error) {
-	if rel, err := r.Rel(name); err == nil {
-		return r.root.OpenRoot(filepath.FromSlash(rel))
-	}
-	base, rest, ok := r.allowed(name)
-	if !ok {
-		return nil, &OutsideError{Path: name}
-	}
-	root, err := os.OpenRoot(base)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	return root.OpenRoot(rest)
+func (r *Repository) Sub(name string) (sub *os.Root, err error) {
+	err = r.in(name, func(root *os.Root, rest string) error {
+		sub, err = root.OpenRoot(rest)
+		return err
+	})
+	return sub, err
 }
 
 // Make is Sub for a directory that may not exist yet: it is made, with the folders above it.
-func (r *Repository) Make(name string) (*os.Root, error) {
-	root := r.root
-	var rest string
-	if rel, err := r.Rel(name); err == nil {
-		rest = filepath.FromSlash(rel)
-	} else {
-		base, below, ok := r.allowed(name)
-		if !ok {
-			return nil, &OutsideError{Path: name}
+func (r *Repository) Make(name string) (sub *os.Root, err error) {
+	err = r.in(name, func(root *os.Root, rest string) error {
+		if err := root.MkdirAll(rest, 0o755); err != nil {
+			return err
 		}
-		if root, err = os.OpenRoot(base); err != nil {
-			return nil, err
-		}
-		defer root.Close()
-		rest = below
-	}
-	if err := root.MkdirAll(rest, 0o755); err != nil {
-		return nil, err
-	}
-	return root.OpenRoot(rest)
+		sub, err = root.OpenRoot(rest)
+		return err
+	})
+	return sub, err
 }
 
 // absolute knows the absolute paths of every system, because a stamp file is read on Linux and applied on Windows.

@@ -13,6 +13,21 @@ import (
 	"github.com/certstamp/certstamp/policies"
 )
 
+// ListSeed is a trust list of the reader's fuzz corpus, signed under a root that is not Microsoft's.
+func ListSeed(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile("../../../validate/authroot/testdata/fuzz/FuzzAuthroot/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, quoted, _ := bytes.Cut(bytes.TrimSpace(text), []byte("\n[]byte("))
+	s, err := strconv.Unquote(string(bytes.TrimSuffix(quoted, []byte(")"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []byte(s)
+}
+
 // A trust list counts once its signer leads to a root the policy names. No test has Microsoft's key, so this one says whose
 // list it takes.
 func TestRootsTakesATrustList(t *testing.T) {
@@ -26,19 +41,7 @@ func TestRootsTakesATrustList(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seed := func(name string) []byte {
-		text, err := os.ReadFile(from + "fuzz/FuzzAuthroot/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, quoted, _ := bytes.Cut(bytes.TrimSpace(text), []byte("\n[]byte("))
-		s, err := strconv.Unquote(string(bytes.TrimSuffix(quoted, []byte(")"))))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return []byte(s)
-	}
-	for name, b := range map[string][]byte{"authroot.stl": seed("microsoft"), "other.stl": seed("cms"), "roots.sst": seed("store"), "own.pem": rootPEM} {
+	for name, b := range map[string][]byte{"authroot.stl": ListSeed(t, "microsoft"), "other.stl": ListSeed(t, "cms"), "roots.sst": ListSeed(t, "store"), "own.pem": rootPEM} {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -5,10 +5,10 @@ import (
 	"encoding/pem"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/certstamp/certstamp/cmd/internal/cli"
 	"github.com/certstamp/certstamp/cmd/internal/report"
 	"github.com/certstamp/certstamp/validate"
 )
@@ -25,21 +25,6 @@ func setFinding(t *testing.T, doc report.Document, id string) validate.Finding {
 	}
 	t.Fatalf("no finding %s", id)
 	return validate.Finding{}
-}
-
-// signedList is a trust list of the reader's tests, signed under a root that is not Microsoft's.
-func signedList(t *testing.T) []byte {
-	t.Helper()
-	text, err := os.ReadFile("../../../validate/authroot/testdata/fuzz/FuzzAuthroot/microsoft")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, quoted, _ := bytes.Cut(bytes.TrimSpace(text), []byte("\n[]byte("))
-	s, err := strconv.Unquote(string(bytes.TrimSuffix(quoted, []byte(")"))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []byte(s)
 }
 
 // TestRoots gives a stamp its own lists of roots: they decide the class, and a plan holds to them.
@@ -69,7 +54,7 @@ func TestRoots(t *testing.T) {
 	asPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root})
 	file("root.der", root)
 	file("root.pem", asPEM)
-	file("list.stl", signedList(t))
+	file("list.stl", cli.ListSeed(t, "microsoft"))
 	file("junk.pem", []byte("<html>"))
 
 	plain := validated()
@@ -181,7 +166,7 @@ func TestInstalledCA(t *testing.T) {
 // TestTrustListIsOnlyMicrosofts reads no list that somebody else signed, wherever it is named.
 func TestTrustListIsOnlyMicrosofts(t *testing.T) {
 	s := newStand(t, east)
-	if err := os.WriteFile(filepath.Join(s.w.Repo, "list.stl"), signedList(t), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.w.Repo, "list.stl"), cli.ListSeed(t, "microsoft"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.edit("stamp.yaml", func(b string) string { return b + "enterprise-roots: ../../list.stl\n" })

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Version is an Azure Stack Hub build, as precise as it was written: 2301, azs-2301, 1.2301 or 1.2301.2.58.
@@ -14,11 +15,13 @@ type Version struct {
 	parts []int // major, release, minor, build; at least the first two
 }
 
-var versionForm = regexp.MustCompile(`^(?:azs-)?(\d{4})$|^(\d{1,3})\.(\d{4})(?:\.(\d{1,6}))?(?:\.(\d{1,6}))?$`)
+var versionForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:azs-)?(\d{4})$|^(\d{1,3})\.(\d{4})(?:\.(\d{1,6}))?(?:\.(\d{1,6}))?$`)
+})
 
 // ParseVersion accepts 1811, azs-1811, 1.1811 and 1.1811.0.101. The release's month must be 01 to 12.
 func ParseVersion(s string) (Version, error) {
-	m := versionForm.FindStringSubmatch(strings.TrimSpace(s))
+	m := versionForm().FindStringSubmatch(strings.TrimSpace(s))
 	if m == nil {
 		return Version{}, fmt.Errorf("version %q is not of the form 2301, azs-2301 or 1.2301.2.58", s)
 	}

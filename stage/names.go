@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/certstamp/certstamp/internal/plan"
@@ -27,7 +28,9 @@ const (
 // JournalFile is where the journal lies on the share.
 const JournalFile = journalFile
 
-var reserved = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³])(\..*)?$`)
+var reserved = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³])(\..*)?$`)
+})
 
 // CheckName refuses what a Windows server would refuse or change: reserved names and characters, trailing dots and
 // spaces, control characters (MS-FSCC, section 2.1.5).
@@ -41,7 +44,7 @@ func CheckName(name string) error {
 		return fmt.Errorf("%w: %s has a character that is not allowed", ErrName, quote(name))
 	case strings.HasSuffix(name, ".") || strings.HasSuffix(name, " "):
 		return fmt.Errorf("%w: %s ends in a dot or a space", ErrName, quote(name))
-	case reserved.MatchString(name):
+	case reserved().MatchString(name):
 		return fmt.Errorf("%w: %s is a device", ErrName, quote(name))
 	}
 	return nil

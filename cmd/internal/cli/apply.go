@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -54,7 +53,7 @@ func (b *bound) Close() {
 	b.clean = nil
 }
 
-var hexDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+func isDigest(s string) bool { return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == "" }
 
 // bind reads the one plan, holds it against its approval and against the pinned target. No name is looked up and no
 // secret resolved before that.
@@ -63,7 +62,7 @@ func (a *app) bind(how binding) (*bound, error) {
 		return nil, usagef("certstamp COMMAND --plan FILE --plan-sha256 DIGEST", "a changing command takes exactly one --plan and its --plan-sha256")
 	}
 	want := strings.ToLower(strings.TrimPrefix(strings.TrimSpace(how.digest), "sha256:"))
-	if !hexDigest.MatchString(want) {
+	if !isDigest(want) {
 		return nil, usagef("take it from the output of certstamp plan, not from beside the file", "--plan-sha256 %q is not a SHA-256", how.digest)
 	}
 	raw, err := readNamed(a.path(how.plan))

@@ -257,7 +257,7 @@ func write(file string, b []byte) error {
 	return os.WriteFile(file, b, 0o600)
 }
 
-var stampFile = template.Must(template.New("stamp").Funcs(template.FuncMap{"q": quote}).Parse(`# A made-up stamp, played by the simulator.
+const stampFile = `# A made-up stamp, played by the simulator.
 simulated: true
 name: {{.S.Name}}
 region: {{.S.Region}}
@@ -284,9 +284,9 @@ bmc:
   new-password: env:BMC_NEW_PASSWORD
 backup: {{q (printf "file:%s" .S.Backup)}}
 resolve: ["*:443:127.0.0.1:{{.Port}}"{{if .S.SMB}}, "*:445:{{.S.SMBAddr}}"{{end}}]
-`))
+`
 
-var scenarioFile = template.Must(template.New("scenario").Funcs(template.FuncMap{"q": quote}).Parse(`# What the simulator plays. It marks itself: the CloudID begins with SIMULATED.
+const scenarioFile = `# What the simulator plays. It marks itself: the CloudID begins with SIMULATED.
 region: {{.S.Region}}
 fqdn: {{.FQDN}}
 identity: {{.S.Identity}}
@@ -306,7 +306,7 @@ shares:
   - {unc: {{q .S.UNC}}, folder: {{q .S.Share}}, user: 'CONTOSO\certstage', password: env:SHARE_PASSWORD}
 {{- end}}
 history: {{q .S.History}}
-{{.S.Extra}}`))
+{{.S.Extra}}`
 
 // quote writes a YAML scalar as JSON does, which YAML reads.
 func quote(s string) (string, error) {
@@ -314,7 +314,11 @@ func quote(s string) (string, error) {
 	return string(b), err
 }
 
-func render(file string, t *template.Template, data any) error {
+func render(file, text string, data any) error {
+	t, err := template.New(filepath.Base(file)).Funcs(template.FuncMap{"q": quote}).Parse(text)
+	if err != nil {
+		return err
+	}
 	var b bytes.Buffer
 	if err := t.Execute(&b, data); err != nil {
 		return err

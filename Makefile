@@ -8,7 +8,7 @@ OUT ?= demo-out
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo demo-smb ci lint fmt vet bench bench-smb fuzz chaos chaos-smb deps tools
+.PHONY: help build test demo demo-smb ci lint fmt vet bench bench-smb fuzz chaos chaos-smb wine deps tools
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,7 @@ test: deps ## all tests
 
 ci: deps tools fmt vet lint ## what the gate runs: format, vet on every platform, lint, race tests, the demo, chaos
 	$(MAKE) demo OUT=$$(mktemp -d)/demo
+	$(MAKE) wine
 	CGO_ENABLED=1 $(GO) test -race -timeout 12m ./...
 
 fmt: tools
@@ -59,6 +60,9 @@ chaos: build ## kill the tool at 200 random moments of the pipeline
 
 chaos-smb: deps ## kill client or server at 200 random moments of a stage over SMB, while a reader looks on
 	SMB_CHAOS=200 CI=true $(GO) test -count=1 -timeout 60m -v -run '^TestKilledAnywhere$$' ./stage/smb
+
+wine: ## run the Windows binary under Wine: the demo, and validate against what Linux says
+	scripts/wine.sh
 
 deps:
 	@scripts/deps.sh

@@ -174,7 +174,7 @@ func (f *folder) Remove(name string) error {
 	if err != nil {
 		return err
 	}
-	if err := f.root.Remove(p); err != nil {
+	if err := f.remove(p); err != nil {
 		return mapped(err)
 	}
 	return f.sync(path.Dir(name))

@@ -34,3 +34,5 @@ func isBusy(err error) bool { return errors.Is(err, unix.EBUSY) || errors.Is(err
 func isTransport(err error) bool {
 	return errors.Is(err, unix.EIO) || errors.Is(err, unix.EHOSTDOWN) || errors.Is(err, unix.ESTALE)
 }
+
+func (f *folder) remove(name string) error { return f.root.Remove(name) }

@@ -125,17 +125,23 @@ func (r *rehearsal) put(folder, name, organization, password string) {
 	}
 }
 
-func (r *rehearsal) dial() *wsman.Session {
+// client is the way to the stamp.
+func (r *rehearsal) client() wsman.Config {
 	r.t.Helper()
 	host, port, _ := net.SplitHostPort(r.winrm)
 	n, err := strconv.Atoi(port)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	s, err := wsman.Dial(r.t.Context(), wsman.Config{
+	return wsman.Config{
 		Host: host, Port: n, User: admin, Password: secret.New(password), OperationTimeout: 2 * time.Second, RecoveryWindow: 20 * time.Second,
 		Wait: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
-	})
+	}
+}
+
+func (r *rehearsal) dial() *wsman.Session {
+	r.t.Helper()
+	s, err := wsman.Dial(r.t.Context(), r.client())
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -408,6 +414,9 @@ func TestOrderedFaults(t *testing.T) {
 				}
 				r := newRehearsal(t, func(c *Config) {
 					c.Faults, c.FaultDelay = []Fault{{On: on, Nth: []int{nth}, Do: do}}, 10*time.Millisecond
+					if strings.HasPrefix(do, faultFreeze) {
+						c.Faults[0].Millis = 50 // a client waits for a minute and a half
+					}
 				})
 				run := r.dial().Invoke(t.Context(), psrp.Command{Name: "Get-AzureStackStampInformation"}, wsman.Options{})
 				var got []any
@@ -436,6 +445,9 @@ func TestNewIsStrict(t *testing.T) {
 		"fault on":              func(c *Config) { c.Faults = []Fault{{On: "Sleep", Do: "503"}} },
 		"fault does":            func(c *Config) { c.Faults = []Fault{{On: "*", Do: "explode"}} },
 		"probability":           func(c *Config) { c.Faults = []Fault{{On: "*", Do: "503", Probability: 2}} },
+		"to a login":            func(c *Config) { c.Faults = []Fault{{On: "Login", Do: "host-call"}} },
+		"times -1":              func(c *Config) { c.Faults = []Fault{{On: "*", Do: "503", Times: -1}} },
+		"on number 0":           func(c *Config) { c.Faults = []Fault{{On: "*", Do: "503", Nth: []int{0}}} },
 		"not a test":            func(c *Config) { c.Health = map[string]string{"AzsStoreSummary": "GREEN"} },
 		"negative":              func(c *Config) { c.Speed = -1 },
 	} {

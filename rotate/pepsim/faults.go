@@ -5,20 +5,28 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Fault orders something to go wrong with requests of one kind.
 type Fault struct {
-	On          string  `yaml:"on"`          // Create, Command, Send, Receive, Signal, Delete, Disconnect, Reconnect, Get, or * for all
-	Nth         []int   `yaml:"n"`           // which of them, counted from 1; none: all
-	Probability float64 `yaml:"probability"` // of each; 0 means always
-	Do          string  `yaml:"do"`
+	On          string  `yaml:"on"          json:"on"`                    // an operation (Create, Command, …), Login for the second message of a login, or * for every operation
+	Nth         []int   `yaml:"n"           json:"n,omitempty"`           // which of them, counted from 1 since the order was given; none: all
+	Probability float64 `yaml:"probability" json:"probability,omitempty"` // of each; 0 means always
+	Times       int     `yaml:"times"       json:"times,omitempty"`       // how often at most; 0: no limit
+	Millis      int     `yaml:"ms"          json:"ms,omitempty"`          // how long a delay or a freeze lasts; 0: fault-delay-ms, a freeze for as long as the client waits
+	Do          string  `yaml:"do"          json:"do"`
 }
 
-// What a fault can do.
+// What a fault can do. Before means that nothing was processed, after that the answer alone is lost.
 const (
 	faultCloseBefore = "close-before" // the connection dies, nothing was processed
 	faultCloseAfter  = "close-after"  // the request was processed, its answer is lost
+	faultFreeze      = "freeze"       // nothing was processed and no answer comes, on a connection that stays open
+	faultFreezeAfter = "freeze-after" // the same, but the request was processed
+	faultNoise       = "noise"        // processed; random bytes instead of HTTP
+	faultPlainText   = "plain-text"   // not processed; HTTP 200 with text, as something in between would answer
+	faultUnsealed    = "unsealed"     // processed; the true answer, in clear
 	fault503         = "503"
 	fault401         = "401"
 	faultDelay       = "delay"
@@ -27,17 +35,22 @@ const (
 	faultSignature   = "bad-signature"      // one bit of the signature
 	faultTruncate    = "truncate"           // half an answer
 	faultDuplicate   = "duplicate-fragment" // every fragment twice
+	faultDuplicateID = "duplicate-id"       // the shell or command is said to exist, and was not made
 	faultBroken      = "pool-broken"        // the pool breaks instead of opening
 	faultHostCall    = "host-call"          // the server asks a question before the cmdlet runs
 	faultQuota       = "quota"
 )
 
+const onLogin = "Login"
+
 var (
-	faultKinds = []string{"Create", "Command", "Send", "Receive", "Signal", "Delete", "Disconnect", "Reconnect", "Get", "*"}
+	faultKinds = []string{"Create", "Command", "Send", "Receive", "Signal", "Delete", "Disconnect", "Reconnect", "Get", onLogin, "*"}
 	faultWords = []string{
-		faultCloseBefore, faultCloseAfter, fault503, fault401, faultDelay, faultTimeout, faultGarbage, faultSignature,
-		faultTruncate, faultDuplicate, faultBroken, faultHostCall, faultQuota,
+		faultCloseBefore, faultCloseAfter, faultFreeze, faultFreezeAfter, faultNoise, faultPlainText, faultUnsealed, fault503, fault401, faultDelay,
+		faultTimeout, faultGarbage, faultSignature, faultTruncate, faultDuplicate, faultDuplicateID, faultBroken, faultHostCall, faultQuota,
 	}
+	// A login has no SOAP and no seal yet, so only these can happen to it.
+	loginFaults = []string{faultCloseBefore, faultCloseAfter, faultFreeze, faultFreezeAfter, faultNoise, faultPlainText, fault503, fault401, faultDelay}
 )
 
 func (f Fault) check() error {
@@ -46,41 +59,94 @@ func (f Fault) check() error {
 		return fmt.Errorf("fault on %q, wanted one of %v", f.On, faultKinds)
 	case !slices.Contains(faultWords, f.Do):
 		return fmt.Errorf("fault does %q, wanted one of %v", f.Do, faultWords)
+	case f.On == onLogin && !slices.Contains(loginFaults, f.Do):
+		return fmt.Errorf("fault does %q to a login, wanted one of %v", f.Do, loginFaults)
 	case f.Probability < 0 || f.Probability > 1:
 		return fmt.Errorf("fault with probability %v, wanted 0 to 1", f.Probability)
+	case f.Times < 0 || f.Millis < 0:
+		return fmt.Errorf("fault with times %d and ms %d, wanted 0 or more", f.Times, f.Millis)
+	}
+	for _, n := range f.Nth {
+		if n < 1 {
+			return fmt.Errorf("fault on number %d, wanted 1 or more", n)
+		}
 	}
 	return nil
 }
 
+// lasts is how long a delay or freeze takes, 0 for as long as the client stays.
+func (f Fault) lasts() time.Duration { return time.Duration(f.Millis) * time.Millisecond }
+
 // faults counts requests and says which goes wrong.
 type faults struct {
 	mu     sync.Mutex
-	orders []Fault
-	seen   map[string]int
+	orders []*faultOrder
 	dice   *rand.Rand
 }
 
-func newFaults(orders []Fault, seed uint64) *faults {
-	return &faults{orders: orders, seen: map[string]int{}, dice: rand.New(rand.NewPCG(seed, 1))} //nolint:gosec // repeatable on purpose
+// faultOrder is an order with what it has seen since it was given.
+type faultOrder struct {
+	Fault
+	seen, fired int
 }
 
-// next returns the fault for the next request of a kind, or "".
-func (f *faults) next(kind string) string {
+func newFaults(orders []Fault, seed uint64) *faults {
+	f := &faults{dice: rand.New(rand.NewPCG(seed, 1))} //nolint:gosec // repeatable on purpose
+	f.add(orders)
+	return f
+}
+
+func (f *faults) add(orders []Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.seen[kind]++
-	f.seen["*"]++
-	for _, o := range f.orders {
-		if o.On != kind && o.On != "*" {
-			continue
-		}
-		if len(o.Nth) > 0 && !slices.Contains(o.Nth, f.seen[o.On]) {
-			continue
-		}
-		if o.Probability > 0 && f.dice.Float64() >= o.Probability {
-			continue
-		}
-		return o.Do
+	for _, o := range orders {
+		f.orders = append(f.orders, &faultOrder{Fault: o})
 	}
-	return ""
+}
+
+// replace forgets every order and takes new ones.
+func (f *faults) replace(orders []Fault) {
+	f.mu.Lock()
+	f.orders = nil
+	f.mu.Unlock()
+	f.add(orders)
+}
+
+// pending are the orders that can still fire.
+func (f *faults) pending() []Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := []Fault{}
+	for _, o := range f.orders {
+		if !o.spent() {
+			out = append(out, o.Fault)
+		}
+	}
+	return out
+}
+
+func (o *faultOrder) spent() bool {
+	return o.Times > 0 && o.fired >= o.Times || len(o.Nth) > 0 && o.seen >= slices.Max(o.Nth)
+}
+
+// next returns the fault for the next request of a kind, or a zero one. Every order counts every request of its kind,
+// also those that an earlier order spoils.
+func (f *faults) next(kind string) Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out Fault
+	for _, o := range f.orders {
+		if o.On != kind && (o.On != "*" || kind == onLogin) {
+			continue
+		}
+		was := o.spent()
+		o.seen++
+		switch {
+		case was, len(o.Nth) > 0 && !slices.Contains(o.Nth, o.seen), o.Probability > 0 && f.dice.Float64() >= o.Probability, out.Do != "":
+			continue
+		}
+		o.fired++
+		out = o.Fault
+	}
+	return out
 }

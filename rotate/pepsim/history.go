@@ -19,6 +19,9 @@ type event struct {
 	Action     string   `json:"action,omitempty"`
 	Step       string   `json:"step,omitempty"`
 	Nodes      bool     `json:"nodes,omitempty"`
+	On         string   `json:"on,omitempty"` // of a fault
+	Do         string   `json:"do,omitempty"`
+	Reason     string   `json:"reason,omitempty"` // of a refusal
 }
 
 type history struct {

@@ -93,7 +93,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if token, ok := negotiateToken(r); ok {
-		s.handshake(w, c, token, body)
+		s.handshake(w, r, c, token, body)
 		return
 	}
 	if c.login == nil || c.net == nil {
@@ -123,37 +123,20 @@ func (s *Server) encrypted() bool { return s.cfg.TLS != nil }
 // answer runs one operation and writes its envelope, sealed when the request was.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, c *conn, soap []byte, seal bool) {
 	kind := operationOf(soap)
-	fault := s.faults.next(kind)
-	switch fault {
-	case faultCloseBefore:
-		abort(w)
+	order := s.ordered(kind)
+	fault := order.Do
+	if s.spoilBefore(w, r, c, order) {
 		return
-	case fault503:
-		w.WriteHeader(http.StatusServiceUnavailable)
-		return
-	case fault401:
-		c.login, c.seal = nil, nil
-		s.unauthorized(w, "")
-		return
-	case faultDelay:
-		if !sleep(r.Context(), s.cfg.FaultDelay) {
-			return
-		}
 	}
-	status, out := s.operate(r.Context(), c, soap, kind, fault)
-	switch fault {
-	case faultCloseAfter:
-		abort(w)
-		return
-	case faultTruncate:
-		truncate(w, out)
+	status, out := s.operate(r.Context(), c, soap, fault)
+	if s.spoilAfter(w, r, order, out) {
 		return
 	}
 	if out == nil {
 		abort(w) // the client has gone or the server stops
 		return
 	}
-	if !seal {
+	if !seal || fault == faultUnsealed {
 		w.Header().Set("Content-Type", soapType)
 		w.WriteHeader(status)
 		_, _ = w.Write(out)
@@ -173,32 +156,6 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, c *conn, soap []
 	_, _ = w.Write(sealedBody(len(out), sealed, signature))
 }
 
-// abort closes the connection without an answer.
-func abort(w http.ResponseWriter) {
-	if h, ok := w.(http.Hijacker); ok {
-		if c, _, err := h.Hijack(); err == nil {
-			_ = c.Close()
-			return
-		}
-	}
-	panic(http.ErrAbortHandler)
-}
-
-// truncate promises a whole answer and sends half of it.
-func truncate(w http.ResponseWriter, out []byte) {
-	h, ok := w.(http.Hijacker)
-	if !ok {
-		panic(http.ErrAbortHandler)
-	}
-	c, buf, err := h.Hijack()
-	if err != nil {
-		return
-	}
-	_, _ = fmt.Fprintf(buf, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", sealedType, len(out)+512, boundaryLine)
-	_ = buf.Flush()
-	_ = c.Close()
-}
-
 func negotiateToken(r *http.Request) ([]byte, bool) {
 	scheme, text, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok || !strings.EqualFold(scheme, "Negotiate") {
@@ -215,7 +172,7 @@ func (s *Server) unauthorized(w http.ResponseWriter, token string) {
 }
 
 // handshake takes one message of a login. A new NEGOTIATE drops what the connection had.
-func (s *Server) handshake(w http.ResponseWriter, c *conn, token, body []byte) {
+func (s *Server) handshake(w http.ResponseWriter, r *http.Request, c *conn, token, body []byte) {
 	c.login, c.seal = nil, nil
 	switch messageType(token) {
 	case 1:
@@ -234,6 +191,10 @@ func (s *Server) handshake(w http.ResponseWriter, c *conn, token, body []byte) {
 			s.unauthorized(w, "")
 			return
 		}
+		order := s.ordered(onLogin)
+		if s.spoilBefore(w, r, c, order) {
+			return
+		}
 		login, err := a.accept(token, s.users, s.binding)
 		if err == nil {
 			c.seal, err = newSealing(login.key)
@@ -245,6 +206,9 @@ func (s *Server) handshake(w http.ResponseWriter, c *conn, token, body []byte) {
 			return
 		}
 		c.login = login
+		if s.spoilAfter(w, r, order, nil) {
+			return
+		}
 		if len(body) > 0 && !s.encrypted() {
 			s.unauthorized(w, "") // a body in clear is not looked at
 			return

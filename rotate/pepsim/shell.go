@@ -67,12 +67,12 @@ func (q *queue) changed() {
 }
 
 // operate runs one operation. A nil envelope means that nobody waits for an answer any more.
-func (s *Server) operate(ctx context.Context, c *conn, soap []byte, kind, fault string) (int, []byte) {
+func (s *Server) operate(ctx context.Context, c *conn, soap []byte, fault string) (int, []byte) {
 	r, err := parseRequest(soap)
 	if err != nil {
 		return s.faultEnvelope(nil, faultBadHeader)
 	}
-	body, f := s.dispatch(ctx, c, r, len(soap), kind, fault)
+	body, f := s.dispatch(ctx, c, r, len(soap), fault)
 	if f != nil {
 		if ctx.Err() != nil {
 			return 0, nil
@@ -82,7 +82,7 @@ func (s *Server) operate(ctx context.Context, c *conn, soap []byte, kind, fault 
 	return http.StatusOK, s.envelope(r, r.Header.Action+"Response", body)
 }
 
-func (s *Server) dispatch(ctx context.Context, c *conn, r *request, size int, kind, fault string) (string, *soapFault) {
+func (s *Server) dispatch(ctx context.Context, c *conn, r *request, size int, fault string) (string, *soapFault) {
 	switch {
 	case r.Header.MessageID == "" || r.Header.Action == "":
 		return "", faultBadHeader
@@ -92,6 +92,10 @@ func (s *Server) dispatch(ctx context.Context, c *conn, r *request, size int, ki
 		return "", faultTimedOut
 	case fault == faultQuota:
 		return "", faultShellQuota
+	case fault == faultDuplicateID && r.Header.Action == actTrans+"Create":
+		return "", faultKnownShell
+	case fault == faultDuplicateID:
+		return "", faultKnownCommand
 	}
 	if r.Header.Action == actTrans+"Create" {
 		return s.create(c, r, fault)

@@ -61,6 +61,8 @@ type rehearsal struct {
 	share   string
 	winrm   string
 	tls     string
+	control string
+	server  *Server
 	history *lines
 }
 
@@ -89,16 +91,17 @@ func newRehearsal(t *testing.T, change func(*Config)) *rehearsal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var l [2]net.Listener
+	r.server = s
+	var l [3]net.Listener
 	for i := range l {
 		if l[i], err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r.winrm, r.tls = l[0].Addr().String(), l[1].Addr().String()
+	r.winrm, r.tls, r.control = l[0].Addr().String(), l[1].Addr().String(), l[2].Addr().String()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, Listeners{WinRM: l[:1], TLS: l[1]}) }()
+	go func() { done <- s.Serve(ctx, Listeners{WinRM: l[:1], TLS: l[1], Control: l[2]}) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {

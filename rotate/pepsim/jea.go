@@ -92,12 +92,16 @@ func (c *call) write(ctx context.Context, r psrp.Record) error {
 			return err
 		}
 		wake := cmd.out.wake
+		cmd.blocked = true
 		c.sh.mu.Unlock()
 		select {
 		case <-wake:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		c.sh.mu.Lock()
+		cmd.blocked = false
+		c.sh.mu.Unlock()
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -48,9 +49,9 @@ type Endpoint struct {
 
 // Failure orders a step of the rotation to fail.
 type Failure struct {
-	Step    int    `yaml:"step"` // counted from 1; 0: none
-	Message string `yaml:"message"`
-	Again   bool   `yaml:"again"` // on a re-run too
+	Step    int    `yaml:"step"    json:"step"` // counted from 1; 0: none
+	Message string `yaml:"message" json:"message,omitempty"`
+	Again   bool   `yaml:"again"   json:"again,omitempty"` // on a re-run too
 }
 
 // Config describes a stamp. New fills what is empty.
@@ -105,9 +106,12 @@ type Server struct {
 	gone   map[string]bool
 	served []Endpoint
 	bmc    string
+	ill    map[string]string // health tests that do not pass
+	fail   Failure
+
+	token string // of the control endpoint
 
 	engine engine
-	reruns int // guarded by the engine's lock
 }
 
 // New checks a config.
@@ -129,8 +133,8 @@ func New(cfg Config) (*Server, error) {
 			errs = append(errs, err)
 		}
 	}
-	for test, result := range cfg.Health {
-		want(containsFold(healthTests, test) && containsFold([]string{"PASS", "WARN", "FAIL"}, result), "health %q: %q is not a test and a result", test, result)
+	if err := checkHealth(cfg.Health); err != nil {
+		errs = append(errs, err)
 	}
 	want(cfg.Speed >= 0, "speed %d is negative", cfg.Speed)
 	for _, u := range cfg.Users {
@@ -143,6 +147,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, release: release, cmdlets: table(), faults: newFaults(cfg.Faults, cfg.Seed), history: &history{w: cfg.History, now: cfg.Clock},
 		shells: map[string]*shell{}, gone: map[string]bool{}, served: cfg.Endpoints, started: cfg.Clock(),
+		ill: maps.Clone(cfg.Health), fail: cfg.Fail, token: rand.Text(),
 	}
 	s.engine.wake = make(chan struct{})
 	s.deployment = strings.ToLower(s.guid())
@@ -207,28 +212,42 @@ func releaseOf(version string) (int, error) {
 
 // Listeners are where a stamp can be reached. All are on loopback.
 type Listeners struct {
-	WinRM []net.Listener // the ERCS virtual machines
-	TLS   net.Listener   // the external endpoints; may be nil
+	WinRM   []net.Listener // the ERCS virtual machines
+	TLS     net.Listener   // the external endpoints; may be nil
+	Control net.Listener   // orders and questions of a test, see Server.Token; may be nil
+}
+
+func (l Listeners) all() []net.Listener {
+	var out []net.Listener
+	for _, one := range append(slices.Clone(l.WinRM), l.TLS, l.Control) {
+		if one != nil {
+			out = append(out, one)
+		}
+	}
+	return out
 }
 
 // Serve runs the stamp until ctx ends, then closes the listeners and waits until everything has stopped. A rotation that
 // is under way ends with the process, as with a stamp that loses its power.
 func (s *Server) Serve(ctx context.Context, l Listeners) error {
-	for _, one := range append(slices.Clone(l.WinRM), l.TLS) {
-		if one != nil && !isLoopback(one.Addr()) {
+	for _, one := range l.all() {
+		if !isLoopback(one.Addr()) {
 			return fmt.Errorf("%v is not on loopback: a simulated stamp listens nowhere else", one.Addr())
 		}
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	s.life = ctx
-	errs := make(chan error, len(l.WinRM)+1)
+	errs := make(chan error, len(l.WinRM)+2)
 	var serving sync.WaitGroup
 	for _, one := range l.WinRM {
 		serving.Go(func() { errs <- s.serveWinRM(ctx, one); stop() })
 	}
 	if l.TLS != nil {
 		serving.Go(func() { errs <- s.serveTLS(ctx, l.TLS); stop() })
+	}
+	if l.Control != nil {
+		serving.Go(func() { errs <- s.serveControl(ctx, l.Control); stop() })
 	}
 	serving.Wait()
 	s.mu.Lock()
@@ -295,8 +314,20 @@ func (s *Server) mayEnter(user string) bool {
 	return false
 }
 
+func checkHealth(health map[string]string) error {
+	var errs []error
+	for test, result := range health {
+		if !containsFold(healthTests, test) || !containsFold([]string{"PASS", "WARN", "FAIL"}, result) {
+			errs = append(errs, fmt.Errorf("health %q: %q is not a test and a result", test, result))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func (s *Server) health(test string) string {
-	for name, result := range s.cfg.Health {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, result := range s.ill {
 		if strings.EqualFold(name, test) {
 			return strings.ToUpper(result)
 		}

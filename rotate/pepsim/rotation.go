@@ -44,6 +44,7 @@ type action struct {
 	failure  *psrp.ErrorRecord
 	order    rotationOrder
 	steps    []step
+	reruns   int
 }
 
 type step struct {
@@ -178,7 +179,7 @@ func (s *Server) startAction(order rotationOrder, internal, rerun bool) (*action
 			}
 		}
 		e.changed()
-		s.reruns++
+		a.reruns++
 		s.history.write(event{Event: "action-resumed", Action: a.id})
 		s.running.Go(func() { s.runAction(a) })
 		return a, nil
@@ -218,7 +219,7 @@ func (s *Server) runAction(a *action) {
 		if err != nil {
 			return // the simulator stops: a stamp that loses its power says nothing either
 		}
-		failure := s.orderedFailure(i + 1)
+		failure := s.orderedFailure(a, i+1)
 		if failure == nil {
 			failure = st.run(s, a)
 		}
@@ -242,9 +243,11 @@ func (s *Server) runAction(a *action) {
 }
 
 // orderedFailure is what the scenario wants to go wrong at a step: on the first run, or on every run.
-func (s *Server) orderedFailure(step int) *psrp.ErrorRecord {
-	f := s.cfg.Fail
-	if f.Step != step || s.reruns > 0 && !f.Again {
+func (s *Server) orderedFailure(a *action, step int) *psrp.ErrorRecord {
+	s.mu.Lock()
+	f := s.fail
+	s.mu.Unlock()
+	if f.Step != step || a.reruns > 0 && !f.Again {
 		return nil
 	}
 	r := record(psrp.NotSpecified, "ActionStepFailed,Start-SecretRotation", "CloudEngine.Actions.InterfaceInvocationFailedException", "%s",

@@ -22,6 +22,7 @@ type Scenario struct {
 	Listen            []string          `yaml:"listen"`    // one address per ERCS machine
 	TLS               bool              `yaml:"tls"`       // serve WinRM over TLS
 	Endpoints         string            `yaml:"endpoints"` // address of the external endpoints
+	Control           string            `yaml:"control"`   // address of the control endpoint
 	Installed         string            `yaml:"installed"` // folder of <Folder>/<file>.pfx that is served at first
 	InstalledPassword string            `yaml:"installed-password"`
 	Users             []ScenarioUser    `yaml:"users"`

@@ -49,6 +49,7 @@ type command struct {
 	stop    context.CancelFunc
 	stopped bool
 	started bool
+	blocked bool // its cmdlet waits for room in the buffer
 }
 
 // queue holds what one stream has for the client.

@@ -81,7 +81,7 @@ func (a *app) simulate(ctx context.Context, s simulating) error {
 	}
 	var l pepsim.Listeners
 	defer func() {
-		for _, one := range append(l.WinRM, l.TLS) {
+		for _, one := range append(l.WinRM, l.TLS, l.Control) {
 			if one != nil {
 				_ = one.Close()
 			}
@@ -101,7 +101,14 @@ func (a *app) simulate(ctx context.Context, s simulating) error {
 			return environment("listen", err, "choose a free port on 127.0.0.1")
 		}
 	}
-	_, _ = fmt.Fprintf(a.out, "%s stamp %s.%s listens on %s\n", pepsim.Mark, scenario.Region, scenario.FQDN, strings.Join(where, ", "))
+	control := ""
+	if scenario.Control != "" {
+		if l.Control, err = net.Listen("tcp", scenario.Control); err != nil {
+			return environment("listen", err, "choose a free port on 127.0.0.1")
+		}
+		control = fmt.Sprintf("; control http://%s token %s", l.Control.Addr(), server.Token())
+	}
+	_, _ = fmt.Fprintf(a.out, "%s stamp %s.%s listens on %s%s\n", pepsim.Mark, scenario.Region, scenario.FQDN, strings.Join(where, ", "), control)
 	if err := a.out.Flush(); err != nil {
 		return err
 	}

@@ -75,6 +75,7 @@ type rehearsal struct {
 	w     *demo.Workspace
 	s     *demo.Stamp
 	allow []string
+	start string // the simulator's first line
 }
 
 func rehearse(t *testing.T, exe string, spec demo.Spec) *rehearsal {
@@ -118,8 +119,8 @@ func (r *rehearsal) simulate() {
 			r.t.Logf("simulator: %s", log.String())
 		}
 	})
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		r.t.Fatalf("simulator: %v, %q", err, line)
+	if r.start, err = bufio.NewReader(out).ReadString('\n'); err != nil {
+		r.t.Fatalf("simulator: %v, %q", err, r.start)
 	}
 }
 

@@ -234,6 +234,7 @@ func (s *Session) receiveStream(ctx context.Context, stream psrp.GUID, patience 
 	}
 	var window context.Context
 	reconnects := 0
+	lost := false // an answer was on its way when the connection broke
 	for attempt := 0; ; attempt++ {
 		if s.early > mostEarly {
 			if err := s.cfg.Wait(ctx, s.backoff(min(s.early-mostEarly-1, 5))); err != nil {
@@ -241,7 +242,7 @@ func (s *Session) receiveStream(ctx context.Context, stream psrp.GUID, patience 
 			}
 		}
 		begun := time.Now()
-		body, _, err := s.call(ctx, s.receive, receiveRequest(s.shell, command), false)
+		body, sent, err := s.call(ctx, s.receive, receiveRequest(s.shell, command), false)
 		if err == nil {
 			done, got, err := s.deliver(stream, command, body)
 			s.held(begun, got || done || err != nil)
@@ -251,6 +252,8 @@ func (s *Session) receiveStream(ctx context.Context, stream psrp.GUID, patience 
 		switch {
 		case ctx.Err() != nil:
 			return false, ctx.Err()
+		case faultCode(err) == FaultTimedOut && lost && command == "":
+			return false, errPoolSilent
 		case faultCode(err) == FaultTimedOut:
 			window, attempt = nil, -1
 			continue
@@ -264,6 +267,8 @@ func (s *Session) receiveStream(ctx context.Context, stream psrp.GUID, patience 
 			return false, err
 		}
 		s.core.Interrupted(stream)
+		var status *StatusError // came instead of an answer
+		lost = lost || sent && !errors.As(err, &status)
 		if window == nil {
 			w, cancel := context.WithTimeout(ctx, patience)
 			defer cancel() // at most a few, and each ends with its own time
@@ -277,6 +282,10 @@ func (s *Session) receiveStream(ctx context.Context, stream psrp.GUID, patience 
 		}
 	}
 }
+
+// errPoolSilent: a cmdlet may be quiet for hours, but a pool speaks only when it was asked, and once. When that answer was
+// lost it never comes again, and to wait for it would take the whole recovery window.
+var errPoolSilent = errors.New("wsman: the pool's answer was lost with a connection, and it has nothing more to say")
 
 // mostEarly is how many Receives in a row may come back empty at once. A server holds an empty one for the operation timeout;
 // one that does not would be asked as fast as the network allows, for hours.

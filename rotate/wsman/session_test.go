@@ -320,6 +320,48 @@ func TestLostAnswersAreReported(t *testing.T) {
 	}
 }
 
+// TestLostAnswersOfThePool: what the pool said once is not waited for until the recovery window ends.
+func TestLostAnswersOfThePool(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.goes = func(op string, n int) action {
+			if op == "Receive" && n == 1 {
+				return resetAfter
+			}
+			return fine
+		}
+		begun := time.Now()
+		_, err := Dial(t.Context(), p.config())
+		var connect *ConnectError
+		if !errors.As(err, &connect) || time.Since(begun) > 2*time.Minute {
+			t.Errorf("open: %v after %v, want leave to try another host", err, time.Since(begun))
+		}
+	})
+	world(t, func(t *testing.T, p *peer) {
+		p.goes = func(op string, n int) action {
+			if op == "Receive" && n == 2 { // the first opens the pool
+				return resetAfter
+			}
+			return fine
+		}
+		s := mustDial(t, p)
+		begun := time.Now()
+		if err := s.Prepare(t.Context()); !errors.Is(err, errPoolSilent) || time.Since(begun) > 2*time.Minute {
+			t.Errorf("keys: %v after %v", err, time.Since(begun))
+		}
+		_ = s.Close(t.Context())
+	})
+	world(t, func(t *testing.T, p *peer) { // an answer that was never given is still to come
+		p.goes = func(op string, n int) action {
+			if op == "Receive" && n == 1 {
+				return resetBefore
+			}
+			return fine
+		}
+		s := mustDial(t, p)
+		_ = s.Close(t.Context())
+	})
+}
+
 // A fault that comes in clear may be anybody's. Believed, it would say that a changing command was not taken, or that a
 // running one is gone.
 func TestFaultsInClearAreNotBelieved(t *testing.T) {

@@ -465,6 +465,7 @@ func (s *storm) plan(kind string) string {
 		} else {
 			s.calm()
 		}
+		begun := time.Now()
 		args := append([]string{"rotate"}, bound...)
 		if attach {
 			args = append(args, "--attach")
@@ -478,6 +479,7 @@ func (s *storm) plan(kind string) string {
 			s.tally.endings[ending]++
 		}
 		s.tally.codes[strconv.Itoa(code)]++
+		s.t.Logf("plan %d run %d, attach %v, %s after %v: exit %d %s in %v; truth %+v", s.plans, run, attach, d.how, d.after, code, ending, time.Since(begun), is)
 		log = append(log, fmt.Sprintf("run %d, attach %v, %s after %v: exit %d %s; truth %+v\n%s", run, attach, d.how, d.after, code, ending, is, out))
 		if is.starts > 1 {
 			return fatal("%d starts for one plan", is.starts)

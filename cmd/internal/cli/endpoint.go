@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"time"
 
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/internal/secret"
@@ -22,6 +23,10 @@ func (a *app) endpointConfig(p plan.PEP, simulated bool) (pep.Config, error) {
 	cfg := pep.Config{
 		Hosts: p.Hosts, TLS: p.TLS, Pin: p.Pin, User: p.User, Configuration: p.Configuration, Simulated: simulated,
 		Logins: &pep.Logins{},
+	}
+	if simulated {
+		// A simulated hour takes seconds, and so do the silences in it.
+		cfg.OperationTimeout, cfg.RecoveryWindow = 5*time.Second, time.Minute
 	}
 	if cfg.Password, err = a.secret(ref, "pep.password"); err != nil {
 		return pep.Config{}, err

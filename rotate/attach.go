@@ -224,7 +224,7 @@ func (m *machine) leave(ctx context.Context) {
 	}
 	ep := m.ep
 	m.ep = nil
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	ctx, cancel := goodbye(ctx)
 	defer cancel()
 	_ = ep.Detach(ctx) // it runs on either way
 }

@@ -265,11 +265,19 @@ func (m *machine) hangUp(ctx context.Context) {
 	}
 	ep := m.ep
 	m.ep = nil
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	ctx, cancel := goodbye(ctx)
 	defer cancel()
-	if ctx.Err() == nil {
-		_ = ep.Close(ctx) // nothing hangs on it: an idle session expires by itself
+	_ = ep.Close(ctx) // nothing hangs on it: an idle session expires by itself
+}
+
+// goodbye is the time that ending a login in good order may take. A CI system that cancels a job kills it 7.5 seconds after
+// the first signal, and by then we want to have said how it stands.
+func goodbye(ctx context.Context) (context.Context, context.CancelFunc) {
+	most := 15 * time.Second
+	if ctx.Err() != nil {
+		most = 2 * time.Second
 	}
+	return context.WithTimeout(context.WithoutCancel(ctx), most)
 }
 
 // failBefore ends before anything was changed.

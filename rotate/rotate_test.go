@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -296,10 +297,17 @@ func TestEndings(t *testing.T) {
 				return pep.Reply{}, &wsman.ConnectError{Host: "a", Err: errors.New("refused")}
 			}
 		}, "not-taken", 0},
+		{"told to leave while the stamp is checked", func(w *world, _ *Job) { w.leaveAfter(0) }, "cancelled", 0},
+		{"told to leave while the stamp rotates", func(w *world, _ *Job) { w.leaveAfter(10 * time.Minute) }, "detached", 1},
+		{"told to leave while somebody else's rotation runs", func(w *world, _ *Job) {
+			w.begin(time.Hour, pep.Completed)
+			w.starts = 0
+			w.leaveAfter(10 * time.Minute)
+		}, "detached", 0},
 	}
-	covered := map[string]bool{"cancelled": true, "detached": true} // TestCancelling
+	table := outcomeTable(t)
+	covered := map[string]bool{}
 	for _, row := range rows {
-		covered[row.ending] = true
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld()
@@ -308,7 +316,14 @@ func TestEndings(t *testing.T) {
 					row.setup(w, &j)
 				}
 				logins := w.dials
-				out, err := Run(t.Context(), w.deps(), j)
+				ctx := t.Context()
+				if w.leave != nil {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, *w.leave)
+					defer cancel()
+				}
+				out, err := Run(ctx, w.deps(), j)
+				covered[out.Ending] = true // by what came out, not by what was expected
 				check(t, out.Ending == row.ending, "ending %q (%v, findings %+v), want %q", out.Ending, err, out.Findings, row.ending)
 				check(t, w.starts == row.starts, "%d starts, want %d", w.starts, row.starts)
 				check(t, out.Next != "", "no next step")
@@ -321,10 +336,43 @@ func TestEndings(t *testing.T) {
 			})
 		})
 	}
-	for _, e := range Endings() {
-		check(t, covered[e.ID], "no case ends as %q", e.ID)
-		check(t, e.Means != "" && e.Next != "" && e.Result != "", "ending %q lacks words", e.ID)
+	for _, line := range table {
+		check(t, covered[line.id], "docs/operations.md has a row for %q, and no case ends so", line.id)
 	}
+	for i, e := range Endings() {
+		check(t, e.Means != "" && e.Next != "" && e.Result != "" && e.Seen != "" && e.Did != "", "ending %q lacks words", e.ID)
+		want := strings.Join([]string{"`" + e.ID + "`", string(e.Result), e.Seen, e.Means, e.Did, e.Next}, " | ")
+		if i >= len(table) || table[i].words != want {
+			t.Errorf("row %d of the table in docs/operations.md should be:\n| %s |", i+1, want)
+		}
+	}
+	check(t, len(table) == len(Endings()), "the table has %d rows, and there are %d endings", len(table), len(Endings()))
+}
+
+// line is one row of the outcome table, without its exit code.
+type line struct{ id, words string }
+
+// outcomeTable reads the table of the page for the night shift.
+func outcomeTable(t *testing.T) []line {
+	t.Helper()
+	b, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, page, ok := strings.Cut(strings.ReplaceAll(string(b), "\r\n", "\n"), "\n## How a rotation ends\n")
+	if !ok {
+		t.Fatal("docs/operations.md has no outcome table")
+	}
+	page, _, _ = strings.Cut(page, "\n## ")
+	var out []line
+	for l := range strings.Lines(page) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(l), "|"), " | ")
+		if len(cells) == 7 && strings.HasPrefix(strings.TrimSpace(cells[0]), "`") {
+			words := strings.TrimSpace(strings.Join(cells[:6], " | "))
+			out = append(out, line{strings.Trim(strings.TrimSpace(cells[0]), "`"), words})
+		}
+	}
+	return out
 }
 
 func rerun(j *Job) {

@@ -42,7 +42,10 @@ type world struct {
 	run                                       string
 	kill                                      func(point string) bool // the process dies there
 	events                                    []Event
+	leave                                     *time.Duration // the run is told to leave after that
 }
+
+func (w *world) leaveAfter(d time.Duration) { w.leave = &d }
 
 func newWorld() *world {
 	w := &world{

@@ -354,7 +354,11 @@ func (s *Session) leave(ctx context.Context, r request, attempts int) error {
 		return nil
 	}
 	s.closed = true
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	most := closeTimeout
+	if at, ok := ctx.Deadline(); ok && ctx.Err() == nil {
+		most = min(most, time.Until(at)) // who is in a hurry says so; one who was cancelled says nothing about this
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), most)
 	defer cancel()
 	defer func() { _, _ = s.receive.Close(), s.control.Close() }()
 	for attempt := range attempts {

@@ -24,6 +24,7 @@ func (a *app) rotateCommand() *cobra.Command {
 	var (
 		how           binding
 		check, attach bool
+		most          time.Duration
 	)
 	cmd := &cobra.Command{
 		Use:   "rotate",
@@ -35,6 +36,15 @@ func (a *app) rotateCommand() *cobra.Command {
 			if check && attach {
 				return usagef("", "--check and --attach exclude each other")
 			}
+			ctx := cmd.Context()
+			switch {
+			case most < 0, most == 0 && cmd.Flags().Changed("max-duration"):
+				return usagef("write it like 55m", "--max-duration %s leaves no time", most)
+			case most > 0:
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, most)
+				defer cancel()
+			}
 			b, err := a.bind(how)
 			if err != nil {
 				return err
@@ -45,16 +55,17 @@ func (a *app) rotateCommand() *cobra.Command {
 			}
 			switch {
 			case check:
-				return a.rotateCheck(cmd.Context(), b, how)
+				return a.rotateCheck(ctx, b, how)
 			case attach:
-				return a.rotateAttach(cmd.Context(), b, how)
+				return a.rotateAttach(ctx, b, how)
 			}
-			return a.rotate(cmd.Context(), b, how)
+			return a.rotate(ctx, b, how)
 		},
 	}
 	how.flags(cmd)
 	cmd.Flags().BoolVar(&check, "check", false, "only say whether the rotation could start now")
 	cmd.Flags().BoolVar(&attach, "attach", false, "only find out how a rotation that was started comes out")
+	cmd.Flags().DurationVar(&most, "max-duration", 0, "leave after this long, as an interrupt does: the rotation runs on (55m, say, for a CI job of an hour)")
 	return cmd
 }
 
@@ -99,8 +110,24 @@ func (a *app) rotate(ctx context.Context, b *bound, how binding) error {
 	if err != nil {
 		return err
 	}
+	defer a.sayThatItGoesOn(ctx, b)()
 	out, err := rotate.Run(ctx, deps, job)
-	return a.rotated(ctx, b, watch, out, err)
+	return a.rotated(b, watch, out, err)
+}
+
+// sayThatItGoesOn tells a person who interrupts, at once, what that does: leaving in good order takes seconds when the endpoint
+// does not answer, and a second interrupt must not be a guess.
+func (a *app) sayThatItGoesOn(ctx context.Context, b *bound) (done func()) {
+	said := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(said)
+		a.progress("leaving; a rotation that was started goes on without us. Come back with %s. Interrupt again to leave at once", b.command("rotate --attach"))
+	})
+	return func() {
+		if !stop() {
+			<-said
+		}
+	}
 }
 
 func (a *app) rotateAttach(ctx context.Context, b *bound, how binding) error {
@@ -122,8 +149,9 @@ func (a *app) rotateAttach(ctx context.Context, b *bound, how binding) error {
 	if err != nil {
 		return err
 	}
+	defer a.sayThatItGoesOn(ctx, b)()
 	out, err := rotate.Attach(ctx, deps, job)
-	return a.rotated(ctx, b, watch, out, err)
+	return a.rotated(b, watch, out, err)
 }
 
 func (a *app) rotateCheck(ctx context.Context, b *bound, how binding) error {
@@ -148,7 +176,7 @@ func (a *app) rotateCheck(ctx context.Context, b *bound, how binding) error {
 	}
 	out, err := rotate.Check(ctx, deps, job)
 	if err != nil || out.Ending != "" {
-		return a.rotated(ctx, b, watch, out, err)
+		return a.rotated(b, watch, out, err)
 	}
 	a.reportOutcome(b, watch, out)
 	for _, f := range out.Findings {
@@ -423,7 +451,7 @@ func errorText(e pep.ErrorRecord) string {
 }
 
 // rotated reports how a rotation came out, with its exit code.
-func (a *app) rotated(ctx context.Context, b *bound, w *watcher, out rotate.Outcome, cause error) error {
+func (a *app) rotated(b *bound, w *watcher, out rotate.Outcome, cause error) error {
 	a.reportOutcome(b, w, out)
 	b.entry.Outcome = string(out.Result)
 	means := ""
@@ -457,21 +485,29 @@ func (a *app) rotated(ctx context.Context, b *bound, w *watcher, out rotate.Outc
 	if h := hintOf(cause); h != "" && out.Result == rotate.Environment {
 		hint = h
 	}
-	reason := out.Ending
-	switch out.Result {
-	case rotate.Failed, rotate.FailedAgain:
-		return fail(exitFailed, reason, err, hint)
-	case rotate.Unknown, rotate.Running:
-		return fail(exitUnknown, reason, err, hint)
-	case rotate.Refused:
-		return fail(exitRefused, reason, err, hint)
-	}
-	if ctx.Err() != nil {
+	if out.Ending == "cancelled" {
 		return fail(exitInterrupted, "interrupted", errors.New("interrupted before anything changed"), "run the same command again")
 	}
-	var f *failure
-	if errors.As(cause, &f) {
-		return f
+	return fail(exitOf(out), out.Ending, err, hint)
+}
+
+// exitOf is the exit code of a rotation; docs/operations.md has it for each ending.
+func exitOf(out rotate.Outcome) int {
+	switch out.Result {
+	case rotate.Success, rotate.Already:
+		return exitDone
+	case rotate.Failed, rotate.FailedAgain:
+		return exitFailed
+	case rotate.Unknown, rotate.Running:
+		return exitUnknown
+	case rotate.Refused:
+		return exitRefused
 	}
-	return environment(reason, err, hint)
+	switch out.Ending {
+	case "cancelled":
+		return exitInterrupted
+	case "no-secret": // what we were told, not the world
+		return exitUsage
+	}
+	return exitEnvironment
 }

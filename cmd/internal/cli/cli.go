@@ -120,7 +120,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.csrCommand(), a.packCommand(), a.validateCommand(), a.explainCommand(), a.targetCommand(), a.planCommand(),
 		a.stageCommand(), a.rotateCommand(), a.verifyCommand(), a.unstageCommand(), a.bmcCommand(),
-		a.statusCommand(), a.pepCommand(), a.simulateCommand(), a.demoCommand(), a.versionCommand(),
+		a.statusCommand(), a.supportCommand(), a.pepCommand(), a.simulateCommand(), a.demoCommand(), a.versionCommand(),
 	)
 	return root
 }

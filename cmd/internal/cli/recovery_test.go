@@ -98,8 +98,8 @@ func TestFailedAgain(t *testing.T) {
 	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 4)
 	rerun := s.plan("rerun.json", "--kind", "rerun")
 	s.must(nil, append([]string{"stage"}, rerun...)...)
-	s.check(s.run(nil, append([]string{"rotate"}, rerun...)...), 4, "failed-again", "support case", "the secret store is full")
-	s.check(s.run(nil, "status", "--stamp", s.name(), "--allow-path", s.s.Share), 0, "support case")
+	s.check(s.run(nil, append([]string{"rotate"}, rerun...)...), 4, "failed-again", "contact support", "the secret store is full")
+	s.check(s.run(nil, "status", "--stamp", s.name(), "--allow-path", s.s.Share), 0, "certstamp support --plan", "contact support")
 }
 
 // TestInterrupted leaves a rotation while it runs, and finds out from another folder how it came out.

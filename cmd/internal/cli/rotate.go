@@ -106,7 +106,7 @@ func (a *app) rotate(ctx context.Context, b *bound, how binding) error {
 			return err
 		}
 	}
-	job, deps, watch, err := a.rotation(b)
+	job, deps, watch, err := a.rotation(b, a.journalFile(b, how.journal))
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (a *app) rotateAttach(ctx context.Context, b *bound, how binding) error {
 	if err := a.openWitness(b, a.journalFile(b, how.journal), sh, true); err != nil {
 		return err
 	}
-	job, deps, watch, err := a.rotation(b)
+	job, deps, watch, err := a.rotation(b, a.journalFile(b, how.journal))
 	if err != nil {
 		return err
 	}
@@ -170,10 +170,11 @@ func (a *app) rotateCheck(ctx context.Context, b *bound, how binding) error {
 			return err
 		}
 	}
-	job, deps, watch, err := a.rotation(b)
+	job, deps, watch, err := a.rotation(b, a.journalFile(b, how.journal))
 	if err != nil {
 		return err
 	}
+	watch.kept = nil // a look leaves nothing behind
 	out, err := rotate.Check(ctx, deps, job)
 	if err != nil || out.Ending != "" {
 		return a.rotated(b, watch, out, err)
@@ -213,7 +214,8 @@ func (a *app) mustBeStaged(ctx context.Context, b *bound, sh stage.Share) error 
 }
 
 // rotation wires the rotate room to the world.
-func (a *app) rotation(b *bound) (rotate.Job, rotate.Deps, *watcher, error) {
+// File is its local journal; what the stamp says is kept beside it.
+func (a *app) rotation(b *bound, file string) (rotate.Job, rotate.Deps, *watcher, error) {
 	p := b.plan
 	cfg, err := a.endpointConfig(p.Rotate.PEP, p.Simulated)
 	if err != nil {
@@ -235,7 +237,7 @@ func (a *app) rotation(b *bound) (rotate.Job, rotate.Deps, *watcher, error) {
 		Stamp: p.Stamp, Simulated: p.Simulated, Rotate: section, Verify: p.Verify,
 		IdentityAsserted: asserted(p, plan.AssertIdentity), PlannedAt: plannedAt, Secrets: a.secrets,
 	}
-	watch := &watcher{app: a}
+	watch := &watcher{app: a, kept: a.keep(b, file)}
 	deps := rotate.Deps{
 		Dial: func(ctx context.Context) (rotate.Endpoint, error) {
 			s, err := pep.Dial(ctx, cfg)
@@ -330,6 +332,7 @@ type watcher struct {
 	steps  []report.Step
 	begun  time.Time
 	status string
+	kept   *keeper
 }
 
 func (w *watcher) event(e rotate.Event) {
@@ -344,6 +347,7 @@ func (w *watcher) event(e rotate.Event) {
 	}
 	if e.Record != nil {
 		w.app.record(*e.Record)
+		w.kept.record(e.Time, e.Phase, *e.Record)
 	}
 }
 
@@ -453,6 +457,7 @@ func errorText(e pep.ErrorRecord) string {
 // rotated reports how a rotation came out, with its exit code.
 func (a *app) rotated(b *bound, w *watcher, out rotate.Outcome, cause error) error {
 	a.reportOutcome(b, w, out)
+	w.kept.outcome(out)
 	b.entry.Outcome = string(out.Result)
 	means := ""
 	for _, e := range rotate.Endings() {

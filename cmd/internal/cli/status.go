@@ -231,7 +231,7 @@ func (st *standing) next(b *bound, dir string, expired bool) string {
 	case running:
 		return b.command("rotate --attach")
 	case st.started && ended != rotate.Success && failed && p.Kind == plan.Rerun:
-		return "collect Get-AzureStackLog and open a support case: the rerun failed too"
+		return fmt.Sprintf("certstamp support --plan %s, then contact support: the rerun failed too", b.file)
 	case failed && ended != rotate.Success && again && (st.started || !live):
 		return rerunCommand(p, dir)
 	case st.started && ended != rotate.Success:

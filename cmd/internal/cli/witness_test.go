@@ -79,7 +79,7 @@ func TestNextCommand(t *testing.T) {
 		{"started, end unknown, all live", plan.External, standing{total: 2, planned: 2, started: true, ended: "running", action: done}, true, "certstamp rotate --attach"},
 		{"failed, all live", plan.External, standing{total: 2, planned: 2, started: true, ended: "failed", action: failed}, true, "certstamp plan --stamp d --kind rerun"},
 		{"failed, nobody could ask", plan.External, standing{total: 2, started: true, ended: "failed"}, true, "certstamp plan --stamp d --kind rerun"},
-		{"rerun failed", plan.Rerun, standing{total: 2, started: true, ended: "failed-again", action: failed}, true, "collect Get-AzureStackLog"},
+		{"rerun failed", plan.Rerun, standing{total: 2, started: true, ended: "failed-again", action: failed}, true, "certstamp support --plan plan.json, then contact support"},
 		{"succeeded, endpoints lag", plan.External, standing{total: 2, started: true, ended: "success", action: done}, true, "certstamp verify --wait 30m"},
 		{"succeeded, a later one of somebody else failed", plan.External, standing{total: 2, planned: 2, share: stage.StatePlanned, started: true, ended: "success", action: failed}, true, "certstamp unstage"},
 		{"over", plan.External, standing{total: 2, planned: 2, share: stage.StateAbsent, started: true, ended: "success", action: done}, true, "nothing"},

@@ -108,8 +108,9 @@ func Resolvable(call plan.Call, secrets Secrets) error {
 // readVerbs begin cmdlets that change nothing.
 var readVerbs = []string{"Get-", "Test-", "Measure-", "Show-"}
 
-func readOnly(call plan.Call) bool {
-	if !slices.ContainsFunc(readVerbs, func(v string) bool { return hasPrefixFold(call.Cmdlet, v) }) {
+// ReadOnly reports whether a call only reads, by what PowerShell's verbs mean.
+func ReadOnly(call plan.Call) bool {
+	if SupportSession(call.Cmdlet) || !slices.ContainsFunc(readVerbs, func(v string) bool { return hasPrefixFold(call.Cmdlet, v) }) {
 		return false
 	}
 	return !slices.ContainsFunc(call.Parameters, func(p plan.Parameter) bool {
@@ -118,8 +119,14 @@ func readOnly(call plan.Call) bool {
 	})
 }
 
-// planned are the cmdlets that only a plan may start.
-func planned(cmdlet string) bool {
+// SupportSession reports whether a cmdlet has to do with unlocking an endpoint, or with its tokens. That is for Microsoft support,
+// with a person on both sides (PEP-2012); nothing here ever sends one.
+func SupportSession(cmdlet string) bool {
+	return strings.Contains(strings.ToLower(cmdlet), "supportsession")
+}
+
+// Planned are the cmdlets that only a plan may start.
+func Planned(cmdlet string) bool {
 	return strings.EqualFold(cmdlet, startCmdlet) || hasPrefixFold(cmdlet, "Set-Bmc")
 }
 
@@ -129,7 +136,7 @@ func hasPrefixFold(s, prefix string) bool {
 
 // Invoke runs a cmdlet that only reads.
 func (s *Session) Invoke(ctx context.Context, call plan.Call, secrets Secrets, sink Sink) (Reply, error) {
-	if !readOnly(call) {
+	if !ReadOnly(call) {
 		return Reply{}, &RefusedError{Cmdlet: cut(call.Cmdlet, 128), Why: "it may change the stamp"}
 	}
 	cmd, err := command(call, secrets)
@@ -141,7 +148,10 @@ func (s *Session) Invoke(ctx context.Context, call plan.Call, secrets Secrets, s
 
 // Unplanned runs any cmdlet but those that need a plan, at most once. The caller has asked for a reason and journaled it.
 func (s *Session) Unplanned(ctx context.Context, call plan.Call, secrets Secrets, sink Sink) (Reply, error) {
-	if planned(call.Cmdlet) {
+	if SupportSession(call.Cmdlet) {
+		return Reply{}, &RefusedError{Cmdlet: cut(call.Cmdlet, 128), Why: "support sessions are for Microsoft support", Todo: "unlock it by hand, together with Microsoft support"}
+	}
+	if Planned(call.Cmdlet) {
 		return Reply{}, &RefusedError{
 			Cmdlet: cut(call.Cmdlet, 128), Why: "it runs from a plan only",
 			Todo: "make a plan, have it approved, and run rotate or bmc with it",

@@ -293,6 +293,7 @@ func TestCallsThatAreRefused(t *testing.T) {
 		{Cmdlet: "Start-SecretRotation"},
 		{Cmdlet: "Restart-Computer"},
 		{Cmdlet: "Get-Thing; Remove-Item"},
+		{Cmdlet: "Get-SupportSessionToken"},
 		{Cmdlet: "Test-AzureStack", Parameters: []plan.Parameter{{Name: "repair", Type: "Switch"}}},
 		{Cmdlet: "Test-AzureStack", Parameters: []plan.Parameter{{Name: "Rep", Type: "Switch"}}}, // PowerShell completes it
 	} {
@@ -300,7 +301,7 @@ func TestCallsThatAreRefused(t *testing.T) {
 			t.Errorf("%q was sent as a cmdlet that only reads", call.Cmdlet)
 		}
 	}
-	for _, cmdlet := range []string{"start-secretrotation", "Set-BmcCredential", "Set-BmcPassword"} {
+	for _, cmdlet := range []string{"start-secretrotation", "Set-BmcCredential", "Set-BmcPassword", "unlock-supportsession", "Get-SupportSessionToken"} {
 		if _, err := New(f).Unplanned(t.Context(), plan.Call{Cmdlet: cmdlet}, nil, nil); err == nil {
 			t.Errorf("%q was sent without a plan", cmdlet)
 		}

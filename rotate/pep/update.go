@@ -68,6 +68,30 @@ func (y Syntax) Missing(call plan.Call) []string {
 
 var syntaxParameter = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?:^|[\s\[])-([A-Za-z][A-Za-z0-9]*)`) })
 
+// Commands are the names of the cmdlets that the endpoint shows.
+func (s *Session) Commands(ctx context.Context) ([]string, error) {
+	reply, err := s.Invoke(ctx, plan.Call{Cmdlet: "Get-Command"}, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, v := range reply.outputs {
+		for _, item := range items(v) {
+			name := text(item, "Name")
+			if name == "" {
+				name = cut(strings.TrimSpace(clixml.Text(item)), 128)
+			}
+			if name != "" && !slices.Contains(out, name) && len(out) < maxOutputs {
+				out = append(out, name)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, ErrNoAnswer
+	}
+	return out, nil
+}
+
 // CommandSyntax asks which parameters a cmdlet takes on this release.
 func (s *Session) CommandSyntax(ctx context.Context, cmdlet string) (Syntax, error) {
 	reply, err := s.Invoke(ctx, plan.Call{Cmdlet: "Get-Command", Parameters: []plan.Parameter{

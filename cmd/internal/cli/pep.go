@@ -29,16 +29,28 @@ type asking struct {
 }
 
 func (a *app) pepCommand() *cobra.Command {
-	var k asking
+	var (
+		k            asking
+		list, syntax bool
+	)
 	cmd := &cobra.Command{
 		Use:   "pep CMDLET [NAME=VALUE | SWITCH] ...",
 		Short: "run one read-only cmdlet of the privileged endpoint",
 		Long: "Parameters are typed by the cmdlet's own table: Group=SecretRotationReadiness, Include=AzsA,AzsB, List,\n" +
 			"Name=secret:env:PEP_X, Name=credential:USER,env:PEP_X. Cmdlets that may change something need --unplanned REASON, are journaled, and\n" +
-			"never run in CI; rotations and BMC credentials need a plan.",
+			"never run in CI; rotations and BMC credentials need a plan; support sessions are refused. An error record exits 1, also when the cmdlet\n" +
+			"went on and completed. --list shows the table, with --stamp or --host also what that endpoint has; --syntax asks it for one cmdlet.\n" +
+			"At another --configuration than PrivilegedEndpoint any cmdlet goes, and values say their type: NAME=TEXT, NAME=int:5, NAME=list:A,B.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usagef("certstamp pep Get-ActionStatus Start-SecretRotation", "pep takes the name of a cmdlet")
+			switch {
+			case list && (syntax || len(args) > 0 || k.unplanned != ""):
+				return usagef("certstamp pep --list [--stamp stamps/NAME]", "--list takes no cmdlet and no other order")
+			case list:
+				return a.pepList(cmd.Context(), k)
+			case syntax:
+				return a.pepSyntax(cmd.Context(), k, args)
+			case len(args) == 0:
+				return usagef("certstamp pep Get-ActionStatus Start-SecretRotation, or certstamp pep --list", "pep takes the name of a cmdlet")
 			}
 			return a.pep(cmd.Context(), k, args)
 		},
@@ -51,6 +63,8 @@ func (a *app) pepCommand() *cobra.Command {
 	f.StringVar(&k.configuration, "configuration", "", "session configuration, with --host (default: PrivilegedEndpoint)")
 	f.BoolVar(&k.tls, "tls", false, "WinRM over TLS, with --host and --pin")
 	f.StringVar(&k.pin, "pin", "", "sha256:HEX of the host's certificate, with --tls")
+	f.BoolVar(&list, "list", false, "show the cmdlets and what may be done with them")
+	f.BoolVar(&syntax, "syntax", false, "ask which parameters the cmdlet takes")
 	f.StringVar(&k.unplanned, "unplanned", "", "reason for running a cmdlet that may change something")
 	return cmd
 }
@@ -60,7 +74,13 @@ func (a *app) pep(ctx context.Context, k asking, args []string) error {
 	if err != nil {
 		return err
 	}
+	if pep.SupportSession(args[0]) {
+		return supportSession(args[0])
+	}
 	call, cmdlet, err := parseCall(base, args)
+	if k.elsewhere() && !known(base, args[0]) {
+		call, cmdlet, err = freeCall(args)
+	}
 	if err != nil {
 		return err
 	}
@@ -88,7 +108,11 @@ func (a *app) pep(ctx context.Context, k asking, args []string) error {
 	stream := slices.Contains(a.formats, "text")
 	a.doc.Streamed = stream
 	sink := func(r pep.Record) {
-		a.doc.Records = append(a.doc.Records, report.Record{Stream: string(r.Kind), Value: r.Text})
+		kept := report.Record{Stream: string(r.Kind), Value: r.Text}
+		if r.Error != nil {
+			kept.Detail = errorText(*r.Error)
+		}
+		a.doc.Records = append(a.doc.Records, kept)
 		if stream {
 			for l := range strings.Lines(r.Text) {
 				_, _ = fmt.Fprintf(a.out, "%s: %s\n", r.Kind, strings.TrimRight(l, "\r\n"))
@@ -105,8 +129,16 @@ func (a *app) pep(ctx context.Context, k asking, args []string) error {
 	}
 	var failed *pep.CommandError
 	switch {
-	case err == nil:
+	case err == nil && len(reply.Errors) == 0:
 		return nil
+	case err == nil:
+		// It went on and completed; but whoever asked did not get what they asked for.
+		entry := report.Stamp{Stamp: name, Simulated: cfg.Simulated}
+		for _, e := range reply.Errors {
+			entry.Errors = append(entry.Errors, errorText(e))
+		}
+		a.doc.Stamps = append(a.doc.Stamps, entry)
+		return fail(exitRefused, "error-records", fmt.Errorf("%s completed with %d error records, the first: %q", call.Cmdlet, len(reply.Errors), reply.Errors[0].Message), reply.Errors[0].Hint())
 	case errors.As(err, &failed):
 		a.doc.Stamps = append(a.doc.Stamps, report.Stamp{Stamp: name, Simulated: cfg.Simulated, Errors: []string{errorText(failed.Record)}})
 		return fail(exitRefused, "cmdlet", err, "")
@@ -122,10 +154,10 @@ func (a *app) pep(ctx context.Context, k asking, args []string) error {
 func (a *app) mayAsk(c policies.Cmdlet, call plan.Call, k asking) error {
 	inCI := a.inCI()
 	switch {
-	case c.Refused:
+	case c.Refused, pep.Planned(c.Name):
 		return refusedf("refused", "make a plan, have it approved, and run certstamp rotate or bmc with it", "%s does not run from certstamp pep", c.Name)
 	case k.host != "" && inCI:
-		return refusedf("target", "use a stamp file, whose target is pinned", "--host is not for CI: nothing pins where the credential goes")
+		return a.mayAskHost(k)
 	case c.ReadOnly && k.unplanned == "":
 		return nil
 	case c.ReadOnly:
@@ -136,6 +168,23 @@ func (a *app) mayAsk(c policies.Cmdlet, call plan.Call, k asking) error {
 		return refusedf("unplanned", fmt.Sprintf("certstamp pep %s … --unplanned REASON", c.Name), "%s may change the stamp", call.Cmdlet)
 	}
 	return nil
+}
+
+// mayAskHost keeps a login whose destination nothing pins out of CI.
+func (a *app) mayAskHost(k asking) error {
+	if k.host != "" && a.inCI() {
+		return refusedf("target", "use a stamp file, whose target is pinned", "--host is not for CI: nothing pins where the credential goes")
+	}
+	return nil
+}
+
+// elsewhere reports whether another endpoint than a stamp's is asked, whose cmdlets no table has.
+func (k asking) elsewhere() bool {
+	return k.host != "" && k.configuration != "" && !strings.EqualFold(k.configuration, "PrivilegedEndpoint")
+}
+
+func known(p *policies.Policy, name string) bool {
+	return slices.ContainsFunc(p.Cmdlets(), func(c policies.Cmdlet) bool { return strings.EqualFold(c.Name, name) })
 }
 
 // askedEndpoint is the stamp's endpoint, or the host that was named.

@@ -30,6 +30,7 @@ type Document struct {
 	Stamps        []Stamp                `json:"stamps,omitempty"`
 	Rules         []validate.Explanation `json:"rules,omitempty"`
 	Records       []Record               `json:"records,omitempty"`
+	Cmdlets       []Cmdlet               `json:"cmdlets,omitempty"`
 	Streamed      bool                   `json:"-"`               // the records were printed as they came
 	Files         []string               `json:"files,omitempty"` // what the command wrote
 	Next          string                 `json:"next,omitempty"`  // the exact next command
@@ -120,6 +121,16 @@ type Comparison struct {
 type Record struct {
 	Stream string `json:"stream"`
 	Value  any    `json:"value"`
+	Detail string `json:"detail,omitempty"` // of an error record: everything the endpoint said of it
+}
+
+// Cmdlet is one cmdlet of an endpoint and what may be done with it.
+type Cmdlet struct {
+	Name       string `json:"name"`
+	Use        string `json:"use"`             // read-only, needs --unplanned, refused, not in certstamp's table
+	There      string `json:"there,omitempty"` // yes or no; empty when no endpoint was asked
+	Parameters string `json:"parameters,omitempty"`
+	Source     string `json:"source,omitempty"`
 }
 
 // Error is the one error of a run.

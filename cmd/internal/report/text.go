@@ -23,6 +23,13 @@ func Text(w io.Writer, d *Document) error {
 		t.stamp(d, &d.Stamps[i])
 	}
 	t.rules(d.Rules)
+	for _, c := range d.Cmdlets {
+		there := ""
+		if c.There != "" {
+			there = fmt.Sprintf("%-4s", c.There)
+		}
+		t.line("%-32s %s%-24s %s", c.Name, there, c.Use, c.Parameters)
+	}
 	for _, r := range d.Records {
 		if d.Streamed {
 			break

@@ -1,0 +1,86 @@
+package cli_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/certstamp/certstamp/cmd/internal/report"
+)
+
+// TestPEP asks a simulated endpoint by hand: what there is, what it takes, and what is refused however it is asked.
+func TestPEP(t *testing.T) {
+	s := newStand(t, east)
+	s.simulate()
+	at := []string{"--stamp", s.name()}
+	with := func(list ...string) []string { return append([]string{"pep"}, append(list, at...)...) }
+	find := func(a answer, name string) report.Cmdlet {
+		i := slices.IndexFunc(a.doc.Cmdlets, func(c report.Cmdlet) bool { return c.Name == name })
+		if i < 0 {
+			t.Errorf("%s is not listed", name)
+			return report.Cmdlet{}
+		}
+		return a.doc.Cmdlets[i]
+	}
+
+	a := s.must(map[string]string{"PEP_PASSWORD": ""}, "pep", "--list") // asks nobody
+	for name, use := range map[string]string{
+		"Get-ActionStatus": "read-only", "Get-AzureStackLog": "needs --unplanned", "Start-SecretRotation": "refused", "Unlock-SupportSession": "refused",
+	} {
+		if c := find(a, name); c.Use != use || c.There != "" || c.Source == "" || !strings.Contains(a.stdout, name) {
+			t.Errorf("%s: %+v, wanted %s", name, c, use)
+		}
+	}
+	a = s.must(nil, with("--list")...)
+	for name, there := range map[string]string{"Get-ActionStatus": "yes", "Remove-CloudAdminUser": "no"} {
+		if c := find(a, name); c.There != there {
+			t.Errorf("%s: %+v, wanted %s", name, c, there)
+		}
+	}
+	s.check(s.run(nil, with("--list", "Get-Help")...), 2, "--list takes no cmdlet")
+
+	s.check(s.run(nil, with("Start-SecretRotation", "--syntax")...), 0, "[-PfxFilesPath] <Object>", "[-ReRun]")
+	s.check(s.run(nil, with("Get-Nothing", "--syntax")...), 1, "describes no cmdlet", "pep --list")
+	s.check(s.run(nil, with("--syntax")...), 2, "takes one cmdlet")
+	for _, name := range []string{"Unlock-SupportSession", "get-supportsessiontoken", "Get-SupportSessionInfo"} {
+		for _, more := range [][]string{nil, {"--unplanned", "because"}, {"--syntax"}} {
+			s.check(s.run(nil, with(append([]string{name}, more...)...)...), 1, "not even with a reason")
+		}
+	}
+
+	// An error record that did not end the cmdlet is an answer that nobody should take for one.
+	a = s.run(nil, with("Get-ActionStatus", "Start-SecretRotation")...)
+	s.check(a, 1, "completed with 1 error records", "No action plan was found")
+	if a.doc.Error == nil || a.doc.Error.Reason != "error-records" || len(a.doc.Records) != 1 || !strings.Contains(a.doc.Records[0].Detail, "NoActionFound") {
+		t.Errorf("document: %+v, %+v", a.doc.Error, a.doc.Records)
+	}
+	a = s.must(nil, with("Test-AzureStack", "Include=AzsInfraCapacity")...)
+	var streams []string
+	for _, r := range a.doc.Records {
+		streams = append(streams, r.Stream)
+	}
+	if strings.Join(streams, " ") != "information output" {
+		t.Errorf("streams: %v", streams)
+	}
+}
+
+// TestOtherEndpoint asks a JEA endpoint that is no stamp's, whose cmdlets no table has.
+func TestOtherEndpoint(t *testing.T) {
+	spec := east
+	spec.Extra = "configuration: Maintenance\n"
+	s := newStand(t, spec)
+	s.simulate()
+	at := []string{"--host", s.s.Hosts[0], "--user", `SIMULATED\CloudAdmin`, "--password", "env:PEP_PASSWORD", "--configuration", "Maintenance"}
+	with := func(list ...string) []string { return append([]string{"pep"}, append(list, at...)...) }
+	s.check(s.run(nil, with("--list")...), 0, "Test-AzureStack", "yes")
+	s.check(s.run(nil, with("Get-ActionStatus", "--syntax")...), 0, "FunctionName")
+	s.check(s.run(nil, with("Get-Weather", "Where=list:here,there", "Days=int:3", "Wind")...), 1, "Get-Weather", "not recognized")
+	s.check(s.run(nil, with("Set-Weather", "Sun")...), 1, "--unplanned")
+	s.check(s.run(nil, with("Set-Weather", "Key=secret:env:OTHER")...), 2, "Key")
+	s.check(s.run(nil, with("Set-BmcAnything", "--unplanned", "because")...), 1, "make a plan")
+	s.check(s.run(nil, with("Unlock-SupportSession")...), 1, "not even with a reason")
+	s.check(s.run(map[string]string{"CI": "true"}, with("--list")...), 1, "--host is not for CI")
+	s.check(s.run(map[string]string{"CI": "true"}, with("Get-Help", "--syntax")...), 1, "--host is not for CI")
+	// At a stamp's own endpoint the table is the limit.
+	s.check(s.run(nil, "pep", "Get-Weather", "--host", s.s.Hosts[0], "--user", `SIMULATED\CloudAdmin`, "--password", "env:PEP_PASSWORD"), 2, "not a cmdlet of the privileged endpoint")
+}

@@ -17,8 +17,9 @@ func (m *maker) internal() {
 	} else {
 		m.assert(AssertReason, word, why)
 	}
-	if word == "alert" && !in.Policy.Gate("split-rotation").Has(in.Version) {
-		m.notice("below 1811 alerts about internal expiry are false and are to be ignored")
+	if g := in.Policy.Gate("split-rotation"); word == "alert" && in.Kind == Internal && !g.Has(in.Version) {
+		m.refuse("internal-reason", "Internal Reason", "an alert on "+in.Version.String(), "a suspected compromise, or release 1811",
+			"below 1811 alerts about internal expiry are false: ignore them, or update to 1811 first", "SEED, alerts")
 	}
 	kind := "internal"
 	if in.Kind == Rerun {

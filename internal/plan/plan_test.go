@@ -116,7 +116,9 @@ func TestKinds(t *testing.T) {
 		{"rerun", "2301", func(in *Input) { in.Kind = Rerun }, `Start-SecretRotation -ReRun`, "guard stage.publish " + health + "rotate.start verify.live stage.remove"},
 		{"internal", "2301", func(in *Input) { in.Kind, in.Reason = Internal, "compromise: a laptop is gone" }, `Start-SecretRotation -Internal`, "guard " + health + "rotate.start"},
 		{
-			"internal below 1811", "1807", func(in *Input) { in.Kind, in.Reason, in.PreviouslyRotated = Internal, "alert: expiring", yes(false) },
+			"internal below 1811", "1807", func(in *Input) {
+				in.Kind, in.Reason, in.PreviouslyRotated = Internal, "compromise: a laptop is gone", yes(false)
+			},
 			`Start-SecretRotation`, "guard " + health + "rotate.start",
 		},
 		{
@@ -128,7 +130,7 @@ func TestKinds(t *testing.T) {
 			"bmc done before", "2301", func(in *Input) { in.Kind, in.BMC.Update, in.BMC.NewUser = BMC, "external", "root" },
 			`Set-BmcCredential -BmcPassword <env:BMC_PW> -BmcUser root -BypassBMCUpdate`, "guard bmc.set bmc.health",
 		},
-		{"bmc of old", "1809", func(in *Input) { in.Kind, in.BMC.Update = BMC, "external" }, `Set-BmcPassword -BmcPassword <env:BMC_PW>`, "guard bmc.set"},
+		{"bmc of old", "1809", func(in *Input) { in.Kind, in.BMC.Update = BMC, "external" }, `Set-BmcPassword -BmcPassword <env:BMC_PW>`, "guard bmc.set bmc.health"},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			in := given(t, k.version, policies.AAD)

@@ -12,6 +12,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/certstamp/certstamp/cmd/internal/cli"
+	"github.com/certstamp/certstamp/cmd/internal/demo"
 	"github.com/certstamp/certstamp/internal/journal"
 )
 
@@ -257,8 +258,38 @@ func TestNotHealthy(t *testing.T) {
 	if n := s.starts(); n != 0 {
 		t.Fatalf("the stamp was asked to rotate %d times", n)
 	}
+	s.check(s.run(nil, "plan", "--stamp", s.name(), "--out", "../no.json", "--accept-health", "AzsInfraCapacity"), 2, "has no reason")
 	accepted := s.plan("accepted.json", "--accept-health", "AzsInfraCapacity=storage arrives on Monday")
+	// The reviewer reads it above everything else.
+	shown := s.must(nil, "plan", "--stamp", s.name(), "--out", "../shown.json", "--accept-health", "AzsInfraCapacity=storage arrives on Monday").stdout
+	if at := strings.Index(shown, "storage arrives on Monday"); at < 0 || at > strings.Index(shown, "stage.publish") {
+		t.Errorf("a reviewer does not read the acceptance before the steps:\n%s", shown)
+	}
 	s.check(s.run(nil, append([]string{"rotate"}, accepted...)...), 0, "rotation: success")
+}
+
+// TestExpiredThreeDaysAgo is the day on which somebody notices: every certificate that the stamp serves has expired. That must
+// be a reason to rotate, and none not to.
+func TestExpiredThreeDaysAgo(t *testing.T) {
+	w, err := demo.Prepare(filepath.Join(t.TempDir(), "work"), time.Now().AddDate(0, 0, -23), []demo.Spec{east}) // they live for 20 days
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Now = time.Now() // of the CA that issues the new ones
+	s := &stand{t: t, w: w, s: w.Stamps[0], now: time.Now}
+	s.simulate()
+	s.pack()
+	bound := s.plan("plan.json")
+	a := s.run(nil, append([]string{"verify"}, bound...)...)
+	s.check(a, 1, "0 of 11")
+	if before := a.doc.Stamps[0].Endpoints[0].Before; before == "" || before > time.Now().AddDate(0, 0, -2).UTC().Format(time.RFC3339) {
+		t.Fatalf("the installed certificates end %q: they have not expired", before)
+	}
+	s.must(nil, append([]string{"stage"}, bound...)...)
+	s.check(s.run(nil, append([]string{"rotate", "--check"}, bound...)...), 0, "rotate --check: go")
+	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 0, "rotation: success (completed)")
+	s.check(s.run(nil, append([]string{"verify"}, bound...)...), 0, "verify: 11 of 11")
+	s.check(s.run(nil, append([]string{"unstage"}, bound...)...), 0, "unstage: removed")
 }
 
 // TestIdentityBeforeStage: a set for the wrong identity system is refused before it is published, not only before it is

@@ -19,10 +19,14 @@ func Check(ctx context.Context, d Deps, j Job) (Outcome, error) {
 }
 
 func (m *machine) check(ctx context.Context) {
-	if err := pep.CheckRotation(m.j.Rotate.Start); err != nil {
+	if err := m.checkCalls(); err != nil {
 		m.found(refusal("planned-call", "Planned Call", err))
 	}
-	if err := pep.Resolvable(m.j.Rotate.Start, m.j.Secrets); err != nil {
+	for _, call := range m.calls() {
+		err := pep.Resolvable(call, m.j.Secrets)
+		if err == nil {
+			continue
+		}
 		m.found(validate.Finding{ID: "secrets", Name: "Secrets", Result: validate.Fail, Found: err.Error(), Wanted: "every secret of the call", Hint: ending("no-secret").Next})
 	}
 	if m.past.started {

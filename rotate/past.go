@@ -11,11 +11,14 @@ const (
 	stepLastAction = "last-action" // facts: pep.Status.Facts, as the stamp said before the start
 	stepStart      = "start"
 	stepEnd        = "end"
+	stepKept       = "transcripts"
 
 	stateBefore   = "before"
 	stateStarting = "starting"  // the command is sent next
 	stateTaken    = "taken"     // the stamp has answered
 	stateNotTaken = "not-taken" // the stamp certainly never got it
+	stateKept     = "archived"
+	stateNotKept  = "failed"
 
 	factPlanned = "planned" // how many endpoints served the planned leaf before the start
 	factTotal   = "total"

@@ -31,6 +31,7 @@ type Endpoint interface {
 	TestAzureStack(ctx context.Context, check plan.HealthCheck, secrets pep.Secrets, sink pep.Sink) (pep.HealthReport, error)
 	Prepare(ctx context.Context) error // exchanges keys ahead of the start
 	StartSecretRotation(ctx context.Context, call plan.Call, secrets pep.Secrets, sink pep.Sink) (pep.Reply, error)
+	ArchiveTranscripts(ctx context.Context, call plan.Call, secrets pep.Secrets) error
 	Detach(ctx context.Context) error
 	Close(ctx context.Context) error
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/rotate/pep"
 	"github.com/certstamp/certstamp/rotate/wsman"
+	"github.com/certstamp/certstamp/validate"
 )
 
 var startedBefore = []Entry{
@@ -532,6 +533,56 @@ func TestFailureShowsTheStampsOwnWords(t *testing.T) {
 		}
 		check(t, slices.Contains(messages, "the share is empty") && slices.Contains(messages, "no pfx"), "errors %q", messages)
 		check(t, out.Result == Failed && strings.Contains(out.Next, "rerun"), "%s, next %q", out.Result, out.Next)
+	})
+}
+
+// TestTranscripts: they are moved after a rotation that ended well or badly, once, and never decide about it.
+func TestTranscripts(t *testing.T) {
+	call := &plan.Call{Cmdlet: "Close-PrivilegedEndpoint", Parameters: []plan.Parameter{
+		{Name: "TranscriptsPathDestination", Type: "String", Value: `\\10.20.0.5\transcripts`}, {Name: "Credential", Type: "PSCredential", Value: "u", Secret: "env:SHARE_PASSWORD"},
+	}}
+	for _, row := range []struct {
+		name     string
+		setup    func(*world)
+		ending   string
+		archives int
+		warns    bool
+	}{
+		{"a success", func(*world) {}, "completed", 1, false},
+		{"a failure", func(w *world) { w.onStart = w.lose(time.Minute, time.Hour, pep.Failed) }, "action-failed", 1, false},
+		{"they cannot be moved", func(w *world) { w.archiveErr = errors.New("access denied") }, "completed", 1, true},
+		{"the end is not known", func(w *world) {
+			w.onStart = w.lose(time.Minute, time.Hour, pep.Completed)
+			w.dialErr = unauthorized(2)
+		}, "cut-off", 0, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				j := w.job()
+				j.Rotate.Transcripts = call
+				row.setup(w)
+				out, _ := Run(t.Context(), w.deps(), j)
+				check(t, out.Ending == row.ending && w.archives == row.archives, "%q, %d times", out.Ending, w.archives)
+				warned := slices.ContainsFunc(out.Findings, func(f validate.Finding) bool {
+					return f.ID == "transcripts" && f.Result == validate.Warning && f.Hint != ""
+				})
+				check(t, warned == row.warns, "findings %+v", out.Findings)
+				_, _ = Run(t.Context(), w.deps(), j)
+				again := 0
+				if row.warns {
+					again = 1 // it is worth another try
+				}
+				check(t, w.archives == row.archives+again, "after a second run %d times", w.archives)
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		j := w.job()
+		j.Rotate.Transcripts = &plan.Call{Cmdlet: "Remove-CloudAdminUser"}
+		out, _ := Run(t.Context(), w.deps(), j)
+		check(t, out.Ending == "bad-call" && w.dials == 0, "%q, %d logins", out.Ending, w.dials)
 	})
 }
 

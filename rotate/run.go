@@ -9,13 +9,14 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/rotate/pep"
 	"github.com/certstamp/certstamp/validate"
 )
 
 // run is the machine from the first login to the outcome.
 func (m *machine) run(ctx context.Context) {
-	if err := pep.CheckRotation(m.j.Rotate.Start); err != nil {
+	if err := m.checkCalls(); err != nil {
 		m.found(refusal("planned-call", "Planned Call", err))
 		m.end("bad-call", nil)
 		return
@@ -26,9 +27,11 @@ func (m *machine) run(ctx context.Context) {
 		return
 	}
 	// A secret that is missing after an hour of checks would be missing before them.
-	if err := pep.Resolvable(m.j.Rotate.Start, m.j.Secrets); err != nil {
-		m.end("no-secret", err)
-		return
+	for _, call := range m.calls() {
+		if err := pep.Resolvable(call, m.j.Secrets); err != nil {
+			m.end("no-secret", err)
+			return
+		}
 	}
 	m.enter(Connecting, "log in to the privileged endpoint")
 	if err := m.connect(ctx); err != nil {
@@ -47,6 +50,23 @@ func (m *machine) run(ctx context.Context) {
 	if m.announce(ctx, served) {
 		m.start(ctx)
 	}
+}
+
+// calls are those that need a secret.
+func (m *machine) calls() []plan.Call {
+	out := []plan.Call{m.j.Rotate.Start}
+	if c := m.j.Rotate.Transcripts; c != nil {
+		out = append(out, *c)
+	}
+	return out
+}
+
+func (m *machine) checkCalls() error {
+	err := pep.CheckRotation(m.j.Rotate.Start)
+	if c := m.j.Rotate.Transcripts; err == nil && c != nil {
+		err = pep.CheckTranscripts(*c)
+	}
+	return err
 }
 
 // ready is guard and preflight. It ends the run, or reports a rotation that is running, or leaves the way free.
@@ -361,6 +381,32 @@ func (m *machine) done(ctx context.Context, id string) {
 	}
 	m.out.HealthAfter = reports
 	m.out.HealthChange = healthChange(m.out.HealthBefore, reports)
+	m.archive(ctx)
+}
+
+// archive moves the endpoint's transcripts to a share, if the plan says so and no run has done it. Nothing about the rotation
+// depends on it: that it failed is a warning.
+func (m *machine) archive(ctx context.Context) {
+	call := m.j.Rotate.Transcripts
+	done := func(e Entry) bool { return e.Step == stepKept && e.State == stateKept }
+	if call == nil || ctx.Err() != nil || m.ep == nil || slices.ContainsFunc(m.d.Journal.Entries(), done) {
+		return
+	}
+	m.event(Event{Text: "move the endpoint's transcripts to the share"})
+	if err := m.ep.ArchiveTranscripts(ctx, *call, m.j.Secrets); err != nil {
+		m.note(stepKept, stateNotKept, map[string]string{"cause": short(err.Error())})
+		f := validate.Finding{
+			ID: "transcripts", Name: "Transcripts", Result: validate.Warning, Source: "PEP-2012", Found: err.Error(), Wanted: "the transcripts on their share",
+			Hint: "the rotation is not touched by this; the transcripts stay on the endpoint until somebody runs Close-PrivilegedEndpoint, certstamp pep does with a reason",
+		}
+		var h interface{ Hint() string }
+		if errors.As(err, &h) && h.Hint() != "" {
+			f.Hint = h.Hint()
+		}
+		m.found(f)
+		return
+	}
+	m.note(stepKept, stateKept, nil)
 }
 
 // stepErrors are the failed steps of an action as error records, for stamps that say it nowhere else.

@@ -35,7 +35,9 @@ type world struct {
 	onStart   func(ctx context.Context, sink pep.Sink) (pep.Reply, error)
 	nameless  bool // the stamp tells neither instance nor times
 
+	archiveErr                                error
 	dials, statuses, starts, closes, detaches int
+	archives                                  int
 	entries                                   []Entry
 	others                                    [][]Entry // of other plans
 	journalErr                                func(step, state string) error
@@ -254,6 +256,11 @@ func (l *login) TestAzureStack(ctx context.Context, _ plan.HealthCheck, _ pep.Se
 
 func (l *login) StartSecretRotation(ctx context.Context, _ plan.Call, _ pep.Secrets, sink pep.Sink) (pep.Reply, error) {
 	return l.w.onStart(ctx, sink)
+}
+
+func (l *login) ArchiveTranscripts(context.Context, plan.Call, pep.Secrets) error {
+	l.w.archives++
+	return l.w.archiveErr
 }
 func (l *login) Detach(context.Context) error  { l.w.detaches++; return nil }
 func (l *login) Prepare(context.Context) error { return nil }

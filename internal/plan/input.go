@@ -30,6 +30,7 @@ type Input struct {
 	Share       Share
 	PFXPassword string // reference
 	PEP         PEP
+	Transcripts Transcripts
 	BMC         BMCChange
 	Port        int      // of the external endpoints
 	Resolve     []string // the stamp file's answers instead of DNS
@@ -56,6 +57,13 @@ type Share struct {
 	AccessUser     string
 	AccessPassword string // reference
 	Backup         string
+}
+
+// Transcripts is where the endpoint's transcripts are moved to after a rotation; a zero value leaves them.
+type Transcripts struct {
+	UNC      string
+	User     string
+	Password string // reference
 }
 
 // BMCChange is what the stamp file says of the controllers' credential.

@@ -44,4 +44,5 @@ func (m *maker) internal() {
 		Reason: "the stamp replaces its own internal secrets; no document says how long that takes",
 		Before: "no rotation is running", After: "an action later than the last one before it has completed",
 	})
+	m.transcriptsStep()
 }

@@ -224,6 +224,8 @@ type RotateSection struct {
 	PollSeconds   int           `json:"pollSeconds"`
 	Windows       []string      `json:"windows"`
 	OutageMinutes string        `json:"outageMinutes"` // what users notice: "2-5"
+
+	Transcripts *Call `json:"transcripts,omitempty"` // moves the endpoint's transcripts to a share once the rotation has ended
 }
 
 // VerifySection is what the endpoints must serve, and what they served before.

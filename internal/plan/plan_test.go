@@ -113,6 +113,12 @@ func TestKinds(t *testing.T) {
 			`Start-SecretRotation -PfxFilesPath \\fs01\certs\Certificates -PathAccessCredential <corp\reader, env:SHARE_PW> -CertificatePassword <env:PFX_PW>`,
 			"guard stage.publish " + health + "rotate.start verify.live stage.remove",
 		},
+		{
+			"internal, transcripts kept", "2301", func(in *Input) {
+				in.Kind, in.Reason = Internal, "compromise: a laptop is gone"
+				in.Transcripts = Transcripts{UNC: `\\fs01\transcripts`, User: `corp\auditor`, Password: "env:SHARE_PW"}
+			}, `Start-SecretRotation -Internal`, "guard " + health + "rotate.start rotate.transcripts",
+		},
 		{"rerun", "2301", func(in *Input) { in.Kind = Rerun }, `Start-SecretRotation -ReRun`, "guard stage.publish " + health + "rotate.start verify.live stage.remove"},
 		{"internal", "2301", func(in *Input) { in.Kind, in.Reason = Internal, "compromise: a laptop is gone" }, `Start-SecretRotation -Internal`, "guard " + health + "rotate.start"},
 		{

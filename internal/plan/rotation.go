@@ -277,6 +277,13 @@ func (m *maker) rotateSection(c policies.RotationCall, kind string) *RotateSecti
 	if s.Windows == nil {
 		s.Windows = []string{}
 	}
+	if t := m.in.Transcripts; t.UNC != "" {
+		// PEP-2012, close the privileged endpoint session. The reference types the credential as a SecureString; it is a PSCredential.
+		s.Transcripts = &Call{Cmdlet: "Close-PrivilegedEndpoint", Parameters: []Parameter{
+			{Name: "TranscriptsPathDestination", Type: "String", Value: t.UNC},
+			{Name: "Credential", Type: "PSCredential", Value: t.User, Secret: t.Password},
+		}}
+	}
 	for _, a := range m.in.AcceptHealth {
 		s.AcceptHealth = append(s.AcceptHealth, Assertion{What: a.What, Value: a.Value, Reason: a.Reason})
 	}
@@ -341,6 +348,7 @@ func (m *maker) externalSteps() {
 		start.Before = "the last rotation failed; endpoints serve either certificate"
 	}
 	m.step(start)
+	m.transcriptsStep()
 	m.step(Step{
 		ID:     "verify.live",
 		Action: fmt.Sprintf("connect to %d endpoints %d times each and compare what they serve", len(p.Verify.Endpoints), p.Verify.Samples),
@@ -381,6 +389,18 @@ func (m *maker) healthStep() {
 			Reason: "the stamp must be healthy before a rotation", Before: "unknown", After: after,
 		})
 	}
+}
+
+func (m *maker) transcriptsStep() {
+	c := m.plan.Rotate.Transcripts
+	if c == nil {
+		return
+	}
+	m.step(Step{
+		ID: "rotate.transcripts", Changes: true, Action: "run " + c.Text() + " at the privileged endpoint, once the rotation has ended well or badly",
+		Reason: "the endpoint's transcripts are kept where an auditor finds them; a failure here changes nothing about the rotation",
+		Before: "the transcripts lie on the endpoint's machine", After: "they lie on that share, and no longer there",
+	})
 }
 
 func leaves(list []Certificate) []string {

@@ -25,6 +25,17 @@ func (s *Stamp) crossCheck(r *reader) {
 	if r.given("share.access-user") != r.given("share.access-password") {
 		r.wrong("share", "", "share: access-user and access-password are given together or not at all")
 	}
+	if r.given("pep.transcripts-user") != r.given("pep.transcripts-password") {
+		r.wrong("pep", "", "pep: transcripts-user and transcripts-password are given together or not at all")
+	}
+	switch {
+	case !r.given("pep.transcripts") && r.given("pep.transcripts-user"):
+		r.wrong("pep.transcripts-user", "", "pep.transcripts-user does nothing without transcripts")
+	case r.given("pep.transcripts") && !r.given("pep.transcripts-user") && !r.given("share"):
+		r.wrong("pep.transcripts", "", "pep.transcripts needs transcripts-user and transcripts-password where there is no share whose account could be used")
+	case s.Share.UNC != "" && strings.EqualFold(s.PEP.Transcripts, s.Share.UNC):
+		r.wrong("pep.transcripts", s.Share.UNC+`\transcripts`, "pep.transcripts is the root of the share with the certificates: name a folder of its own")
+	}
 	if s.Share.SigningOnly && s.Share.Folder != "" {
 		r.wrong("share.signing-only", "", "share.signing-only does nothing with share.folder: whoever mounted the folder chose how it is protected")
 	}
@@ -87,6 +98,10 @@ func (s *Stamp) checkPeers(r *reader) {
 	if s.Share.UNC != "" {
 		host := UNCHost(s.Share.UNC)
 		s.checkPeer(r, "share.unc", host, answered[strings.ToLower(host)])
+	}
+	if s.PEP.Transcripts != "" {
+		host := UNCHost(s.PEP.Transcripts)
+		s.checkPeer(r, "pep.transcripts", host, answered[strings.ToLower(host)])
 	}
 	if !s.Simulated && s.FQDN != "" && isLoopback(s.FQDN) {
 		r.wrong("fqdn", "", "fqdn: %s is this machine; only a simulated stamp lives here", quoted(s.FQDN))

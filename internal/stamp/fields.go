@@ -197,6 +197,23 @@ func pepFields(s *Stamp, o Options) []field {
 			key: "configuration", help: "the session configuration, default PrivilegedEndpoint", pattern: configPattern,
 			form: "a configuration name", read: func(v string) { s.PEP.Configuration = v },
 		},
+		{
+			key: "transcripts", help: `a share as the stamp sees it, \\host\share, to which the endpoint's transcripts are moved after a rotation`,
+			pattern: uncPattern, form: `of the form \\host\share`,
+			check: func(v string) (string, error) {
+				unc, suggestion, err := parseUNC(v)
+				s.PEP.Transcripts = unc
+				return suggestion, err
+			}, read: func(string) {},
+		},
+		{
+			key: "transcripts-user", help: "the account the stamp writes them with, default the share's access-user", pattern: notEmpty, form: "a user name",
+			check: plainCheck(checkUser), read: func(v string) { s.PEP.TranscriptsUser = v },
+		},
+		{
+			key: "transcripts-password", role: secret.Share, help: "reference to its password, default the share's access-password",
+			ref: func(r secret.Ref) { s.PEP.TranscriptsPassword = r },
+		},
 	}
 }
 

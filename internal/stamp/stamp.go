@@ -102,6 +102,10 @@ type PEP struct {
 	Pin           string // sha256:<hex> of the server certificate
 	CA            string // PEM file
 	Configuration string
+
+	Transcripts         string // \\host\share[\path] to which they are moved after a rotation; empty: they stay
+	TranscriptsUser     string
+	TranscriptsPassword secret.Ref
 }
 
 // IsZero reports whether the file has no privileged endpoint.
@@ -142,6 +146,9 @@ func (s *Stamp) fillIn(given func(path string) bool) {
 	}
 	if s.Share.AccessPassword.IsZero() {
 		s.Share.AccessPassword = s.Share.Password
+	}
+	if s.PEP.Transcripts != "" && s.PEP.TranscriptsUser == "" {
+		s.PEP.TranscriptsUser, s.PEP.TranscriptsPassword = s.Share.AccessUser, s.Share.AccessPassword
 	}
 	if given("pep") && s.PEP.Configuration == "" {
 		s.PEP.Configuration = DefaultConfiguration

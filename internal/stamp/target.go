@@ -74,6 +74,11 @@ func (s *Stamp) Target() Target {
 		add("pep.user", s.PEP.User)
 		add("pep.configuration", s.PEP.Configuration)
 		ref("pep.password", s.PEP.Password)
+		if s.PEP.Transcripts != "" { // the stamp sends this credential there
+			add("pep.transcripts", s.PEP.Transcripts)
+			add("pep.transcripts-user", s.PEP.TranscriptsUser)
+			ref("pep.transcripts-password", s.PEP.TranscriptsPassword)
+		}
 	}
 	if !s.BMC.IsZero() {
 		add("bmc.update", s.BMC.Update)

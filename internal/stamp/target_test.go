@@ -68,6 +68,7 @@ func TestTargetDigest(t *testing.T) {
 		"a port":              {"15985", "25985"},
 		"tls":                 {"pep: {", "pep: {tls: true, "},
 		"a configuration":     {"pep: {", "pep: {configuration: Other, "},
+		"the transcripts":     {"pep: {", `pep: {transcripts: '\\10.20.0.5\logs', `},
 		"the PEP user":        {"CloudAdmin", "Mallory"},
 		"a PEP secret":        {"env:PEP_PASSWORD", "env:PEP_OTHER"},
 		"a file for a secret": {"env:PEP_PASSWORD", "file:/etc/passwd"},

@@ -9,9 +9,6 @@ import (
 	"sync"
 
 	"github.com/certstamp/certstamp/internal/plan"
-	"github.com/certstamp/certstamp/internal/secret"
-	"github.com/certstamp/certstamp/rotate/psrp"
-	"github.com/certstamp/certstamp/rotate/psrp/clixml"
 )
 
 const startCmdlet = "Start-SecretRotation"
@@ -134,10 +131,31 @@ func means(line, text string) bool {
 	return strings.Contains(strings.ToLower(line), strings.ToLower(text))
 }
 
-// ClosePrivilegedEndpoint moves the endpoint's transcripts to a share. Its failure says nothing about what was done before.
-func (s *Session) ClosePrivilegedEndpoint(ctx context.Context, unc, user string, password secret.Value) (Reply, error) {
-	return s.invoke(ctx, psrp.Command{Name: "Close-PrivilegedEndpoint", Params: []psrp.Param{
-		{Name: "TranscriptsPathDestination", Value: unc},
-		{Name: "Credential", Value: clixml.Credential{User: user, Password: clixml.NewSecureString(password.Reveal())}},
-	}}, true, nil)
+// CheckTranscripts refuses a call that does anything but move transcripts to a share.
+func CheckTranscripts(call plan.Call) error {
+	want := map[string]string{"TranscriptsPathDestination": typeString, "Credential": typeCredential}
+	ok := call.Cmdlet == "Close-PrivilegedEndpoint" && len(call.Parameters) == len(want)
+	for _, p := range call.Parameters {
+		ok = ok && want[p.Name] == p.Type && (p.Type != typeString || strings.HasPrefix(p.Value, `\\`))
+	}
+	if !ok {
+		return &RefusedError{Cmdlet: cut(call.Cmdlet, 128), Why: "it is not how transcripts are moved to a share", Todo: "make the plan again"}
+	}
+	return nil
+}
+
+// ArchiveTranscripts moves the endpoint's transcripts to a share. Its failure says nothing about what was done before.
+func (s *Session) ArchiveTranscripts(ctx context.Context, call plan.Call, secrets Secrets) error {
+	if err := CheckTranscripts(call); err != nil {
+		return err
+	}
+	cmd, err := command(call, secrets)
+	if err != nil {
+		return err
+	}
+	reply, err := s.invoke(ctx, cmd, true, nil)
+	if err == nil && len(reply.Errors) > 0 {
+		err = &CommandError{Cmdlet: call.Cmdlet, State: "Completed", Record: reply.Errors[0]}
+	}
+	return err
 }

@@ -192,6 +192,7 @@ func (a *app) planInput(ctx context.Context, j *job, w wanted) (plan.Input, *jud
 		},
 		PFXPassword: reference(s.PFXPassword),
 		PEP:         pepOf(s),
+		Transcripts: plan.Transcripts{UNC: s.PEP.Transcripts, User: s.PEP.TranscriptsUser, Password: reference(s.PEP.TranscriptsPassword)},
 		BMC:         plan.BMCChange{Update: s.BMC.Update, NewUser: s.BMC.NewUser, NewPassword: reference(s.BMC.NewPassword)},
 		Port:        s.Port, Resolve: slices.Clone(s.Resolve), Windows: s.Windows.Strings(),
 		AcceptHealth: w.acceptHealth, Combined: w.combined, Reason: w.reason, NoPEPCheck: w.noPEPCheck, Fresh: w.fresh,

@@ -121,6 +121,9 @@ func (a *app) knowSecrets(p *plan.Plan, s *stamp.Stamp) {
 	if p.Rotate != nil {
 		list = append(list, p.Rotate.PEP.Password)
 		call(p.Rotate.Start)
+		if p.Rotate.Transcripts != nil {
+			call(*p.Rotate.Transcripts)
+		}
 	}
 	if p.Stage != nil && p.Stage.SMB != nil {
 		list = append(list, p.Stage.SMB.Password, p.Stage.SMB.AccessPassword)

@@ -45,8 +45,10 @@ type RotationFacts struct {
 	InternalLimit int      `yaml:"internal-limit-seconds"`
 	Poll          int      `yaml:"poll-seconds"`
 	WindowLeft    int      `yaml:"window-left-seconds"`
-	ValidDays     int      `yaml:"valid-days"` // of a plan
-	Samples       int      `yaml:"samples"`    // connections to each endpoint when proving it live
+	ValidDays     int      `yaml:"valid-days"`        // of a plan
+	Samples       int      `yaml:"samples"`           // connections to each endpoint when proving it live
+	RootWarning   int      `yaml:"root-warning-days"` // before the stamp's internal root ends
+	RootCritical  int      `yaml:"root-critical-days"`
 	UserMax       int      `yaml:"bmc-user-max"`
 	PasswordMax   int      `yaml:"bmc-password-max"`
 	Source        Source   `yaml:"source"`

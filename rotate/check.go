@@ -59,7 +59,15 @@ func (m *machine) check(ctx context.Context) {
 		m.failBefore(ctx, err)
 		return
 	}
-	if _, running := m.ready(ctx); running {
+	_, running := m.ready(ctx)
+	if m.guarded && m.ep != nil && m.err == nil && ctx.Err() == nil {
+		// A stamp that may not start today is looked at as well: that is what days ahead are for.
+		if err := m.otherSyntax(ctx); err != nil {
+			m.failBefore(ctx, err)
+		}
+		m.learn()
+	}
+	if running {
 		m.found(validate.Finding{
 			ID: "last-rotation", Name: "Last Rotation", Result: validate.Fail, Found: fmt.Sprintf("a rotation is %q", m.out.Action.Word),
 			Wanted: "none that runs", Hint: ending("still-running").Next,

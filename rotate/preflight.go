@@ -26,6 +26,7 @@ func (m *machine) guard(ctx context.Context) ([]validate.Finding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask the stamp who it is: %w", err)
 	}
+	m.info = info
 	mismatches := pep.Guard(info, m.j.Stamp, m.j.Simulated)
 	if len(mismatches) == 0 {
 		return []validate.Finding{{ID: "stamp-identity", Name: "Stamp Identity", Result: validate.OK}}, nil

@@ -158,6 +158,9 @@ type Outcome struct {
 	HealthAfter  []Health `json:"healthAfter,omitempty"`
 	HealthChange []string `json:"healthChange,omitempty"` // "AzsX: PASS before, FAIL after"
 
+	Facts   []Fact   `json:"facts,omitempty"`   // of Check: what this stamp shows that no document says
+	Unknown []string `json:"unknown,omitempty"` // of Check: what a look could not tell
+
 	Cause string        `json:"cause,omitempty"` // of an ending that is not about the stamp
 	Next  string        `json:"next,omitempty"`  // what to do now
 	Took  time.Duration `json:"took"`
@@ -191,6 +194,7 @@ type machine struct {
 	begun   time.Time
 	ep      Endpoint // nil: not logged in
 	guarded bool
+	info    pep.StampInformation
 	past    past
 }
 

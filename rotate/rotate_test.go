@@ -514,6 +514,49 @@ func TestCheckReportsEverythingAndChangesNothing(t *testing.T) {
 	})
 }
 
+// TestCheckLearns: a look answers for this stamp what no document says, says what it cannot tell, and warns of the root.
+func TestCheckLearns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.info.Names = []string{"CloudID", "IdentitySystem", "RegionName"}
+		w.info.RootCACertificates = []pep.RootCA{{NotAfter: time.Now().AddDate(0, 0, -1)}, {NotAfter: time.Now().AddDate(0, 0, 60)}}
+		w.last.Members = []string{"CurrentStatus", "ProgressAsXml"}
+		w.last.Steps = []pep.Step{{Status: "Success", Steps: []pep.Step{{Status: "Skipped"}}}}
+		j := w.job()
+		j.Rotate.RootWarningDays, j.Rotate.RootCriticalDays = 90, 30
+		out, err := Check(t.Context(), w.deps(), j)
+		check(t, err == nil && out.Ending == "" && !slices.ContainsFunc(out.Findings, isFail), "%+v, %v", out.Findings, err)
+		facts := fmt.Sprint(out.Facts)
+		for _, want := range []string{"1.2301.2.58", "CloudID, IdentitySystem, RegionName", "{properties that may name the identity system IdentitySystem}", "CurrentStatus, ProgressAsXml", "Success, Skipped", "took 1h0m0s"} {
+			check(t, strings.Contains(facts, want), "no fact says %q: %s", want, facts)
+		}
+		check(t, len(out.Unknown) >= 7, "unknown: %q", out.Unknown)
+		root := func(out Outcome) validate.Finding {
+			return out.Findings[slices.IndexFunc(out.Findings, func(f validate.Finding) bool { return f.ID == "internal-root" })]
+		}
+		f := root(out)
+		check(t, f.Result == validate.Warning && strings.Contains(f.Found, "in 60 days") && !strings.Contains(f.Found, "critical") && strings.Contains(f.Hint, "2108"), "%+v", f)
+
+		w.info.RootCACertificates[1].NotAfter = time.Now().AddDate(0, 0, 30)
+		j.Rotate.RootRenewed = true
+		out, _ = Check(t.Context(), w.deps(), j)
+		f = root(out)
+		check(t, strings.Contains(f.Found, "critical") && strings.Contains(f.Hint, "--kind internal"), "%+v", f)
+		w.info.RootCACertificates[1].NotAfter = time.Now().AddDate(0, 0, 91)
+		out, _ = Check(t.Context(), w.deps(), j)
+		check(t, root(out).Result == validate.OK, "%+v", root(out))
+
+		// Another cmdlet that a run needs has another shape; no rotation is known.
+		w.takes["Get-ActionStatus"], w.last, w.info.RootCACertificates = nil, pep.Status{}, nil
+		out, _ = Check(t.Context(), w.deps(), j)
+		check(t, slices.ContainsFunc(out.Findings, func(f validate.Finding) bool {
+			return isFail(f) && strings.Contains(f.Found, "Get-ActionStatus does not take -FunctionName")
+		}), "%+v", out.Findings)
+		check(t, strings.Contains(fmt.Sprint(out.Unknown), "members of Get-ActionStatus") && strings.Contains(fmt.Sprint(out.Unknown), "internal root"), "%q", out.Unknown)
+		check(t, w.starts == 0 && len(w.entries) == 0, "%d starts, journal %+v", w.starts, w.entries)
+	})
+}
+
 func TestFailureShowsTheStampsOwnWords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

@@ -199,7 +199,7 @@ func (m *machine) checks(ctx context.Context, served []Judged) error {
 	if err != nil {
 		return err
 	}
-	m.found(m.window())
+	m.found(m.window(), m.root())
 	return nil
 }
 

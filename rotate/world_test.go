@@ -26,7 +26,8 @@ type world struct {
 	serveErr  error
 	adfs      Evidence
 	update    pep.Update
-	syntax    pep.Syntax
+	syntax    pep.Syntax          // of the start
+	takes     map[string][]string // parameters of the others
 	health    pep.HealthReport
 
 	dialErr   func(n int) error // by the number of the login, from 1
@@ -60,6 +61,9 @@ func newWorld() *world {
 		adfs:   Absent,
 		update: pep.Update{Known: true, State: pep.Completed, Word: "Completed"},
 		syntax: pep.Syntax{Known: true, Parameters: []string{"PfxFilesPath", "PathAccessCredential", "CertificatePassword", "Internal", "ReRun"}},
+		takes: map[string][]string{
+			"Get-ActionStatus": {"FunctionName"}, "Get-AzureStackUpdateStatus": {"StatusOnly"}, "Test-AzureStack": {"Group"},
+		},
 		health: pep.HealthReport{Known: true, Healthy: true, Tests: []pep.HealthTest{{Name: "AzsInfraCapacity", Result: pep.TestPass}}},
 		run:    "run-1",
 		others: [][]Entry{startedBefore},
@@ -246,7 +250,10 @@ func (l *login) ActionStatus(ctx context.Context, _ string) (pep.Status, error) 
 }
 
 func (l *login) UpdateStatus(context.Context) (pep.Update, error) { return l.w.update, nil }
-func (l *login) CommandSyntax(context.Context, string) (pep.Syntax, error) {
+func (l *login) CommandSyntax(_ context.Context, cmdlet string) (pep.Syntax, error) {
+	if cmdlet != "Start-SecretRotation" {
+		return pep.Syntax{Known: true, Parameters: l.w.takes[cmdlet]}, nil
+	}
 	return l.w.syntax, nil
 }
 

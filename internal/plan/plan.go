@@ -225,6 +225,10 @@ type RotateSection struct {
 	Windows       []string      `json:"windows"`
 	OutageMinutes string        `json:"outageMinutes"` // what users notice: "2-5"
 
+	RootWarningDays  int  `json:"rootWarningDays,omitempty"` // before the stamp's internal root ends
+	RootCriticalDays int  `json:"rootCriticalDays,omitempty"`
+	RootRenewed      bool `json:"rootRenewed,omitempty"` // an internal rotation of this release renews it
+
 	Transcripts *Call `json:"transcripts,omitempty"` // moves the endpoint's transcripts to a share once the rotation has ended
 }
 

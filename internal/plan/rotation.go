@@ -273,6 +273,7 @@ func (m *maker) rotateSection(c policies.RotationCall, kind string) *RotateSecti
 		Adopt: m.in.Adopt != "", Fresh: m.in.Fresh, Health: m.health(kind), AcceptHealth: []Assertion{},
 		UpdateCheck: true, Success: m.facts.Success, LimitSeconds: limit, PollSeconds: m.facts.Poll,
 		Windows: slices.Clone(m.in.Windows), OutageMinutes: m.facts.OutageMinutes,
+		RootWarningDays: m.facts.RootWarning, RootCriticalDays: m.facts.RootCritical, RootRenewed: m.in.Policy.Gate("internal-root").Has(m.in.Version),
 	}
 	if s.Windows == nil {
 		s.Windows = []string{}

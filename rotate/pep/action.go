@@ -39,6 +39,7 @@ type Status struct {
 	Ended      time.Time `json:"ended,omitzero"`
 	Steps      []Step    `json:"steps,omitempty"`
 	Message    string    `json:"message,omitempty"` // what the stamp says about a failure
+	Members    []string  `json:"members,omitempty"` // names of everything that the answer has
 	Raw        string    `json:"-"`                 // ProgressAsXml, bounded
 }
 
@@ -180,7 +181,7 @@ func statusOf(v any) Status {
 	if a, err := parseAction(raw); err == nil {
 		st = a
 	}
-	st.Raw = cut(raw, maxProgress)
+	st.Raw, st.Members = cut(raw, maxProgress), names(v)
 	if word := text(v, "CurrentStatus", "Status", "State"); word != "" {
 		st.Known, st.Word, st.State = true, cut(word, 64), stateOf(word)
 	}

@@ -1,6 +1,7 @@
 package pep
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +26,32 @@ func member(v any, names ...string) (any, bool) {
 		}
 	}
 	return nil, false
+}
+
+// names are those of every member of an object or entry of a dictionary, sorted and bounded.
+func names(v any) []string {
+	o, ok := v.(*clixml.Object)
+	if !ok || o == nil {
+		return nil
+	}
+	var out []string
+	add := func(name string) {
+		if len(out) < 128 && !slices.Contains(out, name) {
+			out = append(out, cut(name, 64))
+		}
+	}
+	for _, list := range [][]clixml.Property{o.Extended, o.Adapted} {
+		for _, p := range list {
+			add(p.Name)
+		}
+	}
+	for _, e := range o.Dict {
+		if name, ok := e.Key.(string); ok {
+			add(name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // text is a member as one trimmed line.

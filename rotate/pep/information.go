@@ -25,6 +25,7 @@ type StampInformation struct {
 	TenantResourceManager       string
 	AdminResourceManager        string
 	RootCACertificates          []RootCA // the internal root, whose expiry only an internal rotation moves
+	Names                       []string // of all its properties, whatever they are
 	Raw                         string   // everything, as text
 }
 
@@ -64,6 +65,7 @@ func informationOf(v any) StampInformation {
 		CloudID:                     text(v, "CloudID"),
 		DeploymentID:                text(v, "DeploymentID"),
 		AADTenantID:                 text(v, "AADTenantID"),
+		Names:                       names(v),
 		Raw:                         cut(clixml.Text(v), maxText),
 	}
 	if m, ok := member(v, "TenantExternalEndpoints"); ok {

@@ -38,7 +38,8 @@ func TestFailedThenRerun(t *testing.T) {
 	bound := s.plan("plan.json")
 	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 1, "the share holds no set")
 	s.must(nil, append([]string{"stage"}, bound...)...)
-	s.check(s.run(nil, append([]string{"rotate", "--check"}, bound...)...), 0, "rotate --check: go")
+	s.check(s.run(nil, append([]string{"rotate", "--check"}, bound...)...), 0, "rotate --check: go",
+		"1.2301.2.58", "CloudID, DeploymentID", "could not know", "the members of Get-ActionStatus")
 	a := s.run(nil, append([]string{"rotate"}, bound...)...)
 	s.check(a, 4, "action-failed", "the gateway did not take certificate 3", "plan --kind rerun")
 	if a.doc.Error == nil || a.doc.Error.Code != 4 {
@@ -128,6 +129,9 @@ func TestInterrupted(t *testing.T) {
 	if code != 5 || !strings.Contains(errs.String(), "rotate --attach") {
 		t.Fatalf("exit %d, wanted 5 with the way back:\n%s", code, errs.String())
 	}
+	if !strings.Contains(errs.String(), "unreachable for 2-5 minutes") || !strings.Contains(errs.String(), "leaving; a rotation that was started goes on") {
+		t.Errorf("it does not tell of the outage, or what leaving means:\n%s", errs.String())
+	}
 	// Endpoints change before a rotation ends: while nobody has seen its end, the set stays.
 	s.check(s.run(nil, append([]string{"verify", "--wait", "2m"}, bound...)...), 0, "verify: 11 of 11")
 	s.check(s.run(nil, append([]string{"unstage"}, bound...)...), 1, "rotate --attach")
@@ -137,6 +141,35 @@ func TestInterrupted(t *testing.T) {
 	}
 	s.check(s.run(nil, append([]string{"rotate", "--attach"}, bound...)...), 0, "rotation: success")
 	s.check(s.run(nil, append([]string{"unstage"}, bound...)...), 0, "unstage: removed")
+	if n := s.starts(); n != 1 {
+		t.Errorf("the stamp was asked to rotate %d times", n)
+	}
+}
+
+// TestAttachFromAnotherMachine: a runner that has the plan and the share, while the rotation runs and the first host of the
+// endpoint is down, shows the stamp's steps with their times as they change, and ends with the true result.
+func TestAttachFromAnotherMachine(t *testing.T) {
+	spec := east
+	spec.Speed = 800 // seven seconds
+	s := newStand(t, spec)
+	s.edit("stamp.yaml", func(b string) string { return strings.Replace(b, "hosts: [", `hosts: ["127.0.0.1:9", `, 1) })
+	s.simulate()
+	bound := s.plan("plan.json", "--kind", "internal", "--reason", "alert: 7")
+	a := s.run(nil, append([]string{"rotate", "--max-duration", "3s"}, bound...)...)
+	s.check(a, 5, "detached", "rotate --attach")
+	if err := os.RemoveAll(filepath.Join(s.w.Repo, ".certstamp")); err != nil {
+		t.Fatal(err)
+	}
+	a = s.run(nil, append([]string{"rotate", "--attach"}, bound...)...)
+	s.check(a, 0, "rotation: success (completed)", "step: RotateInternalSecrets: InProgress, ", "step: RotateInternalSecrets: Success, ", " UTC to ", "step: CleanUp: Success, ")
+	if len(a.doc.Stamps[0].Steps) < 3 {
+		t.Errorf("steps: %+v", a.doc.Stamps[0].Steps)
+	}
+	// With the share's journal gone too, nothing says that it was this plan's rotation: that is no success.
+	if err := errors.Join(os.RemoveAll(filepath.Join(s.w.Repo, ".certstamp")), os.RemoveAll(filepath.Join(s.s.Share, "_certstamp"))); err != nil {
+		t.Fatal(err)
+	}
+	s.check(s.run(nil, append([]string{"rotate", "--attach"}, bound...)...), 1, "another-ran")
 	if n := s.starts(); n != 1 {
 		t.Errorf("the stamp was asked to rotate %d times", n)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -238,6 +239,9 @@ func (a *app) rotation(b *bound, file string) (rotate.Job, rotate.Deps, *watcher
 		IdentityAsserted: asserted(p, plan.AssertIdentity), PlannedAt: plannedAt, Secrets: a.secrets,
 	}
 	watch := &watcher{app: a, kept: a.keep(b, file)}
+	if p.Verify != nil || p.Rotate.Combined {
+		watch.outage = p.Rotate.OutageMinutes
+	}
 	deps := rotate.Deps{
 		Dial: func(ctx context.Context) (rotate.Endpoint, error) {
 			s, err := pep.Dial(ctx, cfg)
@@ -333,6 +337,8 @@ type watcher struct {
 	begun  time.Time
 	status string
 	kept   *keeper
+	shown  map[string]string // of the stamp's own steps, the state that was last shown
+	outage string            // minutes of it that users must expect; told once
 }
 
 func (w *watcher) event(e rotate.Event) {
@@ -345,11 +351,51 @@ func (w *watcher) event(e rotate.Event) {
 		w.status = e.Text
 		w.app.progress("%s: %s", e.Phase, e.Text)
 	}
+	if w.outage != "" && (e.Phase == rotate.Watching || e.Phase == rotate.Attaching && underWay(e.Steps)) {
+		w.app.progress("users: public addresses of the stamp are unreachable for %s minutes once while it rotates; no document says in which step", w.outage)
+		w.outage = ""
+	}
+	w.showSteps(e.Steps, "")
 	if e.Record != nil {
 		w.app.record(*e.Record)
 		w.kept.record(e.Time, e.Phase, *e.Record)
 	}
 }
+
+// showSteps shows each step of the stamp's action when it changes, with its times: people wait for the outage.
+func (w *watcher) showSteps(steps []pep.Step, above string) {
+	if w.shown == nil {
+		w.shown = map[string]string{}
+	}
+	for _, s := range steps {
+		name := above + s.Name
+		if s.Status != w.shown[name] && !s.Started.IsZero() && len(w.shown) < maxStepsShown {
+			when := s.Started.UTC().Format(time.TimeOnly) + " UTC"
+			if !s.Ended.IsZero() {
+				when += fmt.Sprintf(" to %s, %s", s.Ended.UTC().Format(time.TimeOnly), s.Ended.Sub(s.Started).Round(time.Second))
+			}
+			text := s.Description
+			if text != "" {
+				text = " (" + text + ")"
+			}
+			w.app.progress("  step: %s: %s, %s%s", oneLine(name), oneLine(s.Status), when, oneLine(text))
+			w.shown[name] = s.Status
+		}
+		if strings.Count(above, " / ") < maxDepthShown {
+			w.showSteps(s.Steps, name+" / ")
+		}
+	}
+}
+
+// underWay reports whether a step has begun and not ended.
+func underWay(steps []pep.Step) bool {
+	return slices.ContainsFunc(steps, func(s pep.Step) bool { return !s.Started.IsZero() && s.Ended.IsZero() || underWay(s.Steps) })
+}
+
+// maxStepsShown bounds what a stamp can make us print; a real action has some hundred steps.
+const maxStepsShown = 2000
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func (w *watcher) close(now time.Time) {
 	if n := len(w.steps); n > 0 {
@@ -375,6 +421,12 @@ func (a *app) reportOutcome(b *bound, w *watcher, out rotate.Outcome) {
 		b.entry.Steps = append(b.entry.Steps, stampSteps(s, 1)...)
 	}
 	b.entry.Findings = append(b.entry.Findings, out.Findings...)
+	for _, f := range out.Facts {
+		b.entry.Facts = append(b.entry.Facts, report.Fact{Name: f.Name, Value: f.Value})
+	}
+	for _, u := range out.Unknown {
+		b.entry.Facts = append(b.entry.Facts, report.Fact{Name: "could not know", Value: u})
+	}
 	for _, e := range out.Errors {
 		b.entry.Errors = append(b.entry.Errors, errorText(e))
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"crypto/rand"
 	"errors"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -14,11 +15,11 @@ import (
 func writeFile(name string, b []byte, mode os.FileMode) error {
 	dir := filepath.Dir(name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
+		return unwritable(err)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return err
+		return unwritable(err)
 	}
 	defer root.Close()
 	return replaceIn(root, filepath.Base(name), b, mode)
@@ -28,7 +29,7 @@ func writeFile(name string, b []byte, mode os.FileMode) error {
 func replaceIn(root *os.Root, name string, b []byte, mode os.FileMode) error {
 	name = filepath.FromSlash(name)
 	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
+		return unwritable(err)
 	}
 	aside := filepath.Join(filepath.Dir(name), ".certstamp-"+rand.Text()[:12])
 	if err := createIn(root, aside, b, mode); err != nil {
@@ -36,25 +37,40 @@ func replaceIn(root *os.Root, name string, b []byte, mode os.FileMode) error {
 	}
 	if err := root.Rename(aside, name); err != nil {
 		_ = root.Remove(aside)
-		return err
+		return unwritable(err)
 	}
 	return nil
+}
+
+// notWritten is a file that could not be written where it was wanted.
+type notWritten struct{ error }
+
+func (e notWritten) Unwrap() error { return e.error }
+func (e notWritten) Hint() string {
+	return "name another place with --out, or let this user write there; a folder by the file's name, or a file by a folder's, must go first"
+}
+
+func unwritable(err error) error {
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err // that something is there already is said by whoever minds
+	}
+	return notWritten{err}
 }
 
 // createIn writes a file that must not exist yet, and returns when it is on the disk.
 func createIn(root *os.Root, name string, b []byte, mode os.FileMode) error {
 	name = filepath.FromSlash(name)
 	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
+		return unwritable(err)
 	}
 	f, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
 	if err != nil {
-		return err
+		return unwritable(err)
 	}
 	_, werr := f.Write(b)
 	if err := errors.Join(werr, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
 		_ = root.Remove(name)
-		return err
+		return unwritable(err)
 	}
 	return nil
 }

@@ -121,6 +121,11 @@ func TestMistakes(t *testing.T) {
 		{name: "a change by hand", args: []string{"pep", "Remove-CloudAdminUser", "UserName=x", "--stamp", s.name()}, code: 1, says: "--unplanned"},
 		{name: "a change by hand in CI", env: map[string]string{"CI": "true"}, args: []string{"pep", "Remove-CloudAdminUser", "UserName=x", "--stamp", s.name(), "--unplanned", "because"}, code: 1, says: "never runs in CI"},
 		{name: "a demo over somebody's files", args: []string{"demo", "--out", ".."}, code: 2, says: "not made by the demo"},
+		{name: "help for nothing", args: []string{"help", "foo"}, code: 2, says: "there is no command \"foo\""},
+		{name: "help for too much", args: []string{"help", "rotate", "foo"}, code: 2, says: "there is no command"},
+		{name: "a plan to a place that cannot be", args: []string{"plan", "--stamp", s.name(), "--out", "stamps/east/stamp.yaml/plan.json"}, code: 2, says: "another place with --out"},
+		{name: "an archive to a place that cannot be", args: []string{"support", bound[0], bound[1], "--out", "stamps/east/stamp.yaml/x.zip"}, code: 2, says: "with --out"},
+		{name: "no time at all", args: append([]string{"rotate", "--max-duration", "0s"}, bound...), code: 2, says: "leaves no time"},
 		{name: "a scenario that is none", args: []string{"simulate", "--scenario", "stamps/east/stamp.yaml"}, code: 2, says: "scenario"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -405,13 +405,16 @@ func (s *storm) rotate() {
 	s.unpack()
 	kind := "external"
 	s.order("/fail", s.failure())
-	for {
+	for failures := 0; ; {
 		switch s.plan(kind) {
 		case "success":
 			s.order("/fail", failOrder{})
 			return
 		case "failed":
 			kind = "rerun"
+			if failures++; failures == 2 {
+				s.order("/fail", failOrder{}) // support has been there
+			}
 		case "not started":
 			// The same kind again, with a new plan.
 		}

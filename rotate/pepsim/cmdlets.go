@@ -76,19 +76,18 @@ func stampInformation(ctx context.Context, c *call) error {
 		hosts = append(hosts, h)
 	}
 	domain := s.cfg.Region + "." + s.cfg.FQDN
-	return c.write(ctx, psrp.Output{Value: bag(
-		customObject,
-		member("CloudID", s.cfg.CloudID),
-		member("StampVersion", s.cfg.Version),
-		member("RegionName", s.cfg.Region),
-		member("ExternalDomainFQDN", domain),
-		member("DomainFQDN", strings.ToLower(s.cfg.Domain)+".local"),
-		member("DomainNetBIOSName", s.cfg.Domain),
-		member("DeploymentID", s.deployment),
+	return c.write(ctx, psrp.Output{Value: bag(customObject, s.told([]clixml.Property{
+		s.toldText("CloudID", s.cfg.CloudID),
+		s.toldText("StampVersion", s.cfg.Version),
+		s.toldText("RegionName", s.cfg.Region),
+		s.toldText("ExternalDomainFQDN", domain),
+		s.toldText("DomainFQDN", strings.ToLower(s.cfg.Domain)+".local"),
+		s.toldText("DomainNetBIOSName", s.cfg.Domain),
+		s.toldText("DeploymentID", s.deployment),
+		s.toldText("Timezone", "UTC"),
 		member("EmergencyConsoleIPAddresses", &clixml.Object{
 			Types: []string{"System.Object[]", "System.Array", "System.Object"}, Container: clixml.List, List: hosts,
 		}),
-		member("Timezone", "UTC"),
 		member("TenantExternalEndpoints", bag(customObject, member("TenantResourceManager", "https://management."+domain+"/"))),
 		member("AdminExternalEndpoints", bag(customObject, member("AdminResourceManager", "https://adminmanagement."+domain+"/"))),
 		member("RootCACertificates", &clixml.Object{
@@ -96,7 +95,7 @@ func stampInformation(ctx context.Context, c *call) error {
 			List: []any{bag(customObject,
 				member("Subject", "CN=SIMULATED AzureStackSelfSignedRootCert"), member("NotAfter", s.started.AddDate(3, 0, 0).UTC()))},
 		}),
-	)})
+	})...)})
 }
 
 // healthTests are the tests of Test-AzureStack that a group or an include list can name.

@@ -439,10 +439,9 @@ func TestOrderedFaults(t *testing.T) {
 
 func TestNewIsStrict(t *testing.T) {
 	for want, spoil := range map[string]func(*Config){
-		"region and fqdn":       func(c *Config) { c.Region = "" },
 		"identity":              func(c *Config) { c.Identity = "aad" },
 		"must begin with SIMUL": func(c *Config) { c.CloudID = "3f2b" },
-		"a user is needed":      func(c *Config) { c.Users = nil },
+		"a user is needed":      func(c *Config) { c.Users = []User{} },
 		"a name and a password": func(c *Config) { c.Users[0].Password = secret.Value{} },
 		"a build such as":       func(c *Config) { c.Version = "latest" },
 		"fault on":              func(c *Config) { c.Faults = []Fault{{On: "Sleep", Do: "503"}} },
@@ -453,6 +452,15 @@ func TestNewIsStrict(t *testing.T) {
 		"on number 0":           func(c *Config) { c.Faults = []Fault{{On: "*", Do: "503", Nth: []int{0}}} },
 		"not a test":            func(c *Config) { c.Health = map[string]string{"AzsStoreSummary": "GREEN"} },
 		"negative":              func(c *Config) { c.Speed = -1 },
+		"output-style":          func(c *Config) { c.Style = "1999" },
+		"slow: step":            func(c *Config) { c.Slow.Minutes = -1 },
+		"fail: step":            func(c *Config) { c.Fail.Step = -1 },
+		"chatter":               func(c *Config) { c.Buffer = -1 },
+		"max-envelope":          func(c *Config) { c.MaxEnvelope = 100 },
+		"information \"Color\"": func(c *Config) { c.Information = map[string]string{"Color": "blue"} },
+		"CloudID \"real\"":      func(c *Config) { c.Information = map[string]string{"CloudID": "real"} },
+		"last-action: word":     func(c *Config) { c.LastAction = PastAction{Word: "Done", Started: time.Now(), Ended: time.Now()} },
+		"last-action: it needs": func(c *Config) { c.LastAction = PastAction{Word: "Failed"} },
 	} {
 		cfg := east()
 		spoil(&cfg)
@@ -461,7 +469,7 @@ func TestNewIsStrict(t *testing.T) {
 		}
 	}
 	cfg := east()
-	cfg.Region, cfg.Identity, cfg.Version = "", "", ""
+	cfg.CloudID, cfg.Identity, cfg.Version = "x", "x", "x"
 	if _, err := New(cfg); err == nil || strings.Count(err.Error(), "\n") < 2 {
 		t.Errorf("not every mistake at once: %v", err)
 	}

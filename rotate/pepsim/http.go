@@ -103,13 +103,14 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	isSealed := strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), "multipart/encrypted")
 	if !isSealed && !s.encrypted() {
 		// Windows with AllowUnencrypted=false wants a new login for what comes in clear.
+		s.refused(c, "a body in clear, of type %.64q", r.Header.Get("Content-Type"))
 		s.unauthorized(w, "")
 		return
 	}
 	soap := body
 	if isSealed {
 		if soap, err = openBody(c.seal, body); err != nil {
-			s.log("a sealed body was refused: %v", err)
+			s.refused(c, "a sealed body: %v", err)
 			w.Header().Set("Connection", "close")
 			w.WriteHeader(http.StatusBadRequest)
 			return
@@ -178,7 +179,7 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, c *conn, toke
 	case 1:
 		a, err := challengeFor(token, s.cfg.Machine, s.cfg.Domain, s.now(), s.cfg.Rand)
 		if err != nil {
-			s.log("login: %v", err)
+			s.refused(c, "login: %v", err)
 			s.unauthorized(w, "")
 			return
 		}
@@ -200,8 +201,8 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, c *conn, toke
 			c.seal, err = newSealing(login.key)
 		}
 		if err != nil {
-			s.log("login: %v", err)
-			s.history.write(event{Event: "login-refused"})
+			s.cfg.Logger.Warn("login refused", "reason", err.Error())
+			s.history.write(event{Event: "login-refused", Reason: err.Error()})
 			s.unauthorized(w, "")
 			return
 		}

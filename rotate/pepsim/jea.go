@@ -85,7 +85,7 @@ func (c *call) write(ctx context.Context, r psrp.Record) error {
 			c.sh.mu.Unlock()
 			return context.Canceled // closed by the client
 		}
-		if cmd.out.size < bufferedMost || c.sh.drop && !c.sh.connected {
+		if cmd.out.size < c.s.cfg.Buffer || c.sh.drop && !c.sh.connected {
 			err := c.sh.core.Emit(c.id, r)
 			c.sh.flush()
 			c.sh.mu.Unlock()
@@ -168,12 +168,13 @@ func (s *Server) invoke(ctx context.Context, sh *shell, c *command, commands []p
 	for i, cmd := range commands {
 		switch {
 		case cmd.Script:
-			s.history.write(event{Event: "refused", User: sh.owner, Cmdlet: "(script)"})
+			s.history.write(event{Event: "refused", User: sh.owner, Cmdlet: "(script)", Reason: "script text, and the runspace has no language"})
 			return terminate(psrp.ParserError, "ScriptsNotAllowed", parseException,
 				"The syntax is not supported by this runspace. This can occur if the runspace is in no-language mode.")
 		case i > 0 && containsFold(formatters, cmd.Name):
 			continue
 		case i > 0:
+			s.history.write(event{Event: "refused", User: sh.owner, Cmdlet: cmd.Name, Reason: "a second command in one pipeline"})
 			return terminate(psrp.ParserError, "ScriptsNotAllowed", parseException, "Only one command is allowed in a pipeline of this runspace.")
 		}
 	}
@@ -190,7 +191,7 @@ func (s *Server) cmdlet(ctx context.Context, sh *shell, c *command, cmd psrp.Com
 		e.Parameters = append(e.Parameters, p.Name)
 	}
 	if def == nil {
-		e.Event = "refused"
+		e.Event, e.Reason = "refused", "the endpoint shows no such command"
 		s.history.write(e)
 		return terminate(psrp.ObjectNotFound, "CommandNotFoundException", commandNotFound,
 			"The term '%s' is not recognized as the name of a cmdlet, function, script file, or operable program. Check the spelling of the name, or if a path was included, verify that the path is correct and try again.", cmd.Name)
@@ -198,7 +199,7 @@ func (s *Server) cmdlet(ctx context.Context, sh *shell, c *command, cmd psrp.Com
 	e.Cmdlet = def.name
 	args, err := s.bind(def, cmd.Params)
 	if err != nil {
-		e.Event = "refused"
+		e.Event, e.Reason = "refused", err.Error()
 		s.history.write(e)
 		return err
 	}

@@ -52,7 +52,7 @@ const (
 	avFlagHasMIC = 2
 )
 
-// errLogin is all a client learns of a refused login.
+// errLogin is all a client learns of a refused login; log and history say more.
 var errLogin = errors.New("the login is refused")
 
 // acceptor is the server's half of one NTLMv2 handshake (MS-NLMP section 3.3.2).
@@ -196,8 +196,11 @@ func (a *acceptor) accept(m []byte, users []ntlmUser, binding []byte) (*authenti
 	known, ok := findUser(users, domain, user)
 	v2 := ntowf(known.password, user, domain)
 	proof := hmacMD5(v2, a.challenge[24:32], nt[16:])
-	if !ok || !hmac.Equal(proof, nt[:16]) {
-		return nil, errLogin
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("%w: there is no user %.64q of domain %.64q", errLogin, user, domain)
+	case !hmac.Equal(proof, nt[:16]):
+		return nil, fmt.Errorf("%w: the password of %q is another", errLogin, known.name)
 	}
 	c, err := rc4.NewCipher(hmacMD5(v2, proof))
 	if err != nil {
@@ -316,8 +319,15 @@ func (s *sealing) seal(plain []byte) (sealed, signature []byte) {
 func (s *sealing) unseal(sealed, signature []byte) ([]byte, error) {
 	plain := make([]byte, len(sealed))
 	s.in.stream.XORKeyStream(plain, sealed)
-	if !hmac.Equal(s.in.signature(plain), signature) {
-		return nil, errors.New("the signature of a sealed body does not fit")
+	want := s.in.signature(plain)
+	if hmac.Equal(want, signature) {
+		return plain, nil
 	}
-	return plain, nil
+	if version := binary.LittleEndian.Uint32(signature); version != 1 {
+		return nil, fmt.Errorf("a signature of version %d, wanted 1", version)
+	}
+	if got, next := binary.LittleEndian.Uint32(signature[12:]), binary.LittleEndian.Uint32(want[12:]); got != next {
+		return nil, fmt.Errorf("sequence number %d, wanted %d: a body was repeated, lost or reordered", got, next)
+	}
+	return nil, errors.New("the checksum does not fit: the body or its key was changed on the way")
 }

@@ -5,7 +5,8 @@
 // that counts. It is no proof of the protocol; strangers are. Its wire is faithful, its identity is marked: the CloudID
 // and every subject it makes begin with SIMULATED, and it listens on loopback only.
 //
-// A Config describes the stamp, New checks it, Serve runs it. ReadScenario reads the same from a file.
+// A Config describes the stamp; its zero value is a healthy one. Start runs it on free ports, for tests. New checks it and
+// Serve runs it on listeners of the caller's. ReadScenario reads the same from a file.
 package pepsim
 
 import (
@@ -33,7 +34,10 @@ import (
 // Mark begins the CloudID and every subject of a simulated stamp.
 const Mark = "SIMULATED"
 
-// User may log in.
+// Login makes a user of a name such as DOMAIN\user and a password.
+func Login(name, password string) User { return User{Name: name, Password: secret.New(password)} }
+
+// User may log in. Make one with Login.
 type User struct {
 	Name     string // DOMAIN\user
 	Password secret.Value
@@ -54,36 +58,68 @@ type Failure struct {
 	Again   bool   `yaml:"again"   json:"again,omitempty"` // on a re-run too
 }
 
-// Config describes a stamp. New fills what is empty.
+// Slowness makes one step of every rotation take longer than usual.
+type Slowness struct {
+	Step    int `yaml:"step"    json:"step"` // counted from 1; 0: none
+	Minutes int `yaml:"minutes" json:"minutes"`
+}
+
+// PastAction is a rotation that ended before the stamp was started.
+type PastAction struct {
+	Word     string // Completed or Failed; empty: there was none
+	Internal bool
+	Started  time.Time
+	Ended    time.Time
+}
+
+// DefaultUser and DefaultPassword log in to a stamp whose Config names no user. The password is made up and public, which
+// is all it needs to be on loopback.
+const (
+	DefaultUser     = `SIMULATED\CloudAdmin`
+	DefaultPassword = "SIMULATED-Passw0rd"
+)
+
+// Config describes a stamp. The zero value is a healthy one in an Entra ID cloud, with one user and no external endpoints:
+// everything works on it but an external rotation, which needs Endpoints and OpenShare.
 type Config struct {
-	Region, FQDN  string // FQDN without the region
-	Identity      string // AAD or ADFS
-	Version       string // build, such as 1.2301.2.58
-	CloudID       string // begins with Mark
-	Domain        string // NetBIOS name of the stamp's own domain
+	Region, FQDN  string // FQDN without the region; local and azurestack.external when empty
+	Identity      string // AAD (the default) or ADFS
+	Version       string // build; 1.2301.2.58 when empty
+	CloudID       string // begins with Mark; Mark-REGION when empty
+	Domain        string // NetBIOS name of the stamp's own domain; that of the first user when empty
 	Machine       string
-	Configuration string
-	ERCS          []string
-	Users         []User
-	Endpoints     []Endpoint
+	Configuration string     // PrivilegedEndpoint when empty
+	ERCS          []string   // addresses that the stamp information shows
+	Users         []User     // DefaultUser alone when nil
+	Endpoints     []Endpoint // what is served at first; a certificate that is missing is made, marked and signed by itself
 	OpenShare     func(path, user, password string) (Share, error)
 
 	Health  map[string]string // results of health tests: PASS (the default), WARN, FAIL
 	Update  string            // Running, Completed or Failed
 	Fail    Failure
 	FailBMC string // what Set-BmcCredential fails with
+	Slow    Slowness
+	Style   string // of the text that means success: 2018, 2020 or 2022; the release decides when empty
+	Chatter int    // further lines of output that each step of a rotation says
+
+	LastAction PastAction
+	// Information replaces properties of Get-AzureStackStampInformation; an empty one is left out. The CloudID stays marked.
+	Information map[string]string
 
 	Faults     []Fault
 	FaultDelay time.Duration
 	Seed       uint64
 
-	Speed     int // how much faster than real time the stamp works; 1 when zero
-	MaxShells int
-	TLS       *tls.Config // serve WinRM over TLS
-	Clock     func() time.Time
-	Rand      io.Reader
-	History   io.Writer // JSON lines of everything that was asked for; never a secret
-	Logger    *slog.Logger
+	Speed       int // how much faster than real time the stamp works; 1 when zero
+	MaxShells   int
+	MaxEnvelope int           // bytes of a request or an answer; 512000 when zero
+	Buffer      int           // bytes of output that block a cmdlet when nobody reads; 2 MiB when zero
+	Idle        time.Duration // after which an unused shell ends, whatever its client asked for; as asked when zero
+	TLS         *tls.Config   // serve WinRM over TLS
+	Clock       func() time.Time
+	Rand        io.Reader
+	History     io.Writer // JSON lines of everything that was asked for; never a secret
+	Logger      *slog.Logger
 }
 
 // Server is a simulated stamp.
@@ -114,18 +150,18 @@ type Server struct {
 	engine engine
 }
 
-// New checks a config.
+// New fills a config and checks it.
 func New(cfg Config) (*Server, error) {
+	cfg.describe()
 	var errs []error
 	want := func(ok bool, format string, args ...any) {
 		if !ok {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	want(cfg.Region != "" && cfg.FQDN != "", "region and fqdn are needed")
 	want(cfg.Identity == "AAD" || cfg.Identity == "ADFS", "identity %q, wanted AAD or ADFS", cfg.Identity)
 	want(strings.HasPrefix(cfg.CloudID, Mark), "cloud-id %q must begin with %s", cfg.CloudID, Mark)
-	want(len(cfg.Users) > 0, "a user is needed")
+	want(len(cfg.Users) > 0, "a user is needed: leave Users nil for the default one")
 	release, err := releaseOf(cfg.Version)
 	want(err == nil, "%w", err)
 	for _, f := range cfg.Faults {
@@ -137,6 +173,7 @@ func New(cfg Config) (*Server, error) {
 		errs = append(errs, err)
 	}
 	want(cfg.Speed >= 0, "speed %d is negative", cfg.Speed)
+	errs = append(errs, cfg.checkOrders()...)
 	for _, u := range cfg.Users {
 		want(u.Name != "" && !u.Password.IsZero(), "user %q needs a name and a password", u.Name)
 	}
@@ -144,12 +181,16 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.Join(errs...)
 	}
 	fill(&cfg)
+	if err := certify(&cfg); err != nil {
+		return nil, err
+	}
 	s := &Server{
 		cfg: cfg, release: release, cmdlets: table(), faults: newFaults(cfg.Faults, cfg.Seed), history: &history{w: cfg.History, now: cfg.Clock},
 		shells: map[string]*shell{}, gone: map[string]bool{}, served: cfg.Endpoints, started: cfg.Clock(),
 		ill: maps.Clone(cfg.Health), fail: cfg.Fail, token: rand.Text(),
 	}
 	s.engine.wake = make(chan struct{})
+	s.remember(cfg.LastAction)
 	s.deployment = strings.ToLower(s.guid())
 	for _, u := range cfg.Users {
 		s.users = append(s.users, ntlmUser{name: u.Name, password: u.Password.Reveal()})
@@ -162,6 +203,19 @@ func New(cfg Config) (*Server, error) {
 		s.binding = channelBinding(leaf)
 	}
 	return s, nil
+}
+
+// describe fills in who the stamp is.
+func (cfg *Config) describe() {
+	set := func(p *string, d string) { *p = orDefault(*p, d) }
+	set(&cfg.Region, "local")
+	set(&cfg.FQDN, "azurestack.external")
+	set(&cfg.Identity, "AAD")
+	set(&cfg.Version, "1.2301.2.58")
+	set(&cfg.CloudID, Mark+"-"+cfg.Region)
+	if cfg.Users == nil {
+		cfg.Users = []User{Login(DefaultUser, DefaultPassword)}
+	}
 }
 
 func fill(cfg *Config) {
@@ -179,6 +233,12 @@ func fill(cfg *Config) {
 	}
 	if cfg.MaxShells == 0 {
 		cfg.MaxShells = 25
+	}
+	if cfg.MaxEnvelope == 0 {
+		cfg.MaxEnvelope = maxRequest
+	}
+	if cfg.Buffer == 0 {
+		cfg.Buffer = bufferedMost
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now

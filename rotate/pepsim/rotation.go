@@ -215,7 +215,7 @@ func (s *Server) runAction(a *action) {
 		e.changed()
 		e.mu.Unlock()
 
-		err := s.think(s.life, st.nominal)
+		err := s.think(s.life, s.nominal(i, st))
 		if err != nil {
 			return // the simulator stops: a stamp that loses its power says nothing either
 		}
@@ -282,6 +282,11 @@ func (s *Server) follow(ctx context.Context, c *call, a *action) error {
 				return err
 			}
 			if st.status == stepInProgress {
+				for n := range s.cfg.Chatter {
+					if err := c.write(ctx, psrp.Output{Value: fmt.Sprintf("%s: line %d of what this step has to say", st.name, n+1)}); err != nil {
+						return err
+					}
+				}
 				if err := c.write(ctx, psrp.Output{Value: fmt.Sprintf("%s %s %s", s.now().UTC().Format("2006-01-02 15:04:05"), st.status, st.description)}); err != nil {
 					return err
 				}
@@ -307,13 +312,13 @@ func (s *Server) follow(ctx context.Context, c *call, a *action) error {
 // announce says success in the words of the release.
 func (s *Server) announce(ctx context.Context, c *call, a *action) error {
 	lines := []string{"Overall action status: Success"}
-	if s.release >= 2002 {
+	if s.style() != style2018 {
 		lines = []string{
 			fmt.Sprintf("ActionPlanInstanceID: %s, Name: SecretRotation, CurrentStatus: Completed", a.id),
 			"DONE",
 		}
 	}
-	if s.release >= 2108 {
+	if s.style() == style2022 {
 		lines = append(lines, "Action plan finished with status: 'Completed'")
 	}
 	for _, l := range lines {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -32,10 +33,57 @@ type Scenario struct {
 	Update            string            `yaml:"update"`
 	Fail              Failure           `yaml:"fail"`
 	FailBMC           string            `yaml:"fail-bmc"`
+	Slow              Slowness          `yaml:"slow"`
+	OutputStyle       string            `yaml:"output-style"`
+	Chatter           int               `yaml:"chatter"`
+	LastAction        ScenarioAction    `yaml:"last-action"`
+	StampInformation  map[string]string `yaml:"stamp-information"`
 	Faults            []Fault           `yaml:"faults"`
 	FaultDelayMillis  int               `yaml:"fault-delay-ms"`
 	Seed              uint64            `yaml:"seed"`
 	MaxShells         int               `yaml:"max-shells"`
+	MaxEnvelope       int               `yaml:"max-envelope"`
+	Buffer            int               `yaml:"buffer"`
+	IdleMillis        int               `yaml:"idle-ms"`
+}
+
+// ScenarioAction is a rotation of the past.
+type ScenarioAction struct {
+	Word     string `yaml:"word"`
+	Internal bool   `yaml:"internal"`
+	Started  string `yaml:"started"`
+	Ended    string `yaml:"ended"`
+}
+
+// Orders puts what a scenario orders into a config: everything that needs no file, no address and no password.
+// A file names its stamp and its users, so that a forgotten line is no stamp with another name or a public password.
+func (s *Scenario) Orders(cfg *Config) error {
+	for key, value := range map[string]string{"region": s.Region, "fqdn": s.FQDN, "identity": s.Identity, "version": s.Version, "cloud-id": s.CloudID} {
+		if value == "" {
+			return fmt.Errorf("%s is needed", key)
+		}
+	}
+	if len(s.Users) == 0 {
+		return errors.New("users: a user is needed")
+	}
+	cfg.Region, cfg.FQDN, cfg.Identity, cfg.Version, cfg.CloudID, cfg.Domain = s.Region, s.FQDN, s.Identity, s.Version, s.CloudID, s.Domain
+	cfg.Configuration, cfg.Health, cfg.Update, cfg.Fail, cfg.FailBMC = s.Configuration, s.Health, s.Update, s.Fail, s.FailBMC
+	cfg.Slow, cfg.Style, cfg.Chatter, cfg.Information = s.Slow, s.OutputStyle, s.Chatter, s.StampInformation
+	cfg.Faults, cfg.FaultDelay, cfg.Seed, cfg.Speed = s.Faults, time.Duration(s.FaultDelayMillis)*time.Millisecond, s.Seed, s.Speed
+	cfg.MaxShells, cfg.MaxEnvelope, cfg.Buffer, cfg.Idle = s.MaxShells, s.MaxEnvelope, s.Buffer, time.Duration(s.IdleMillis)*time.Millisecond
+	started, err := parseTime(s.LastAction.Started)
+	if err != nil {
+		return fmt.Errorf("last-action: started %q: %w", s.LastAction.Started, err)
+	}
+	ended, err := parseTime(s.LastAction.Ended)
+	if err != nil {
+		return fmt.Errorf("last-action: ended %q: %w", s.LastAction.Ended, err)
+	}
+	if ended.IsZero() {
+		ended = started.Add(time.Hour)
+	}
+	cfg.LastAction = PastAction{Word: s.LastAction.Word, Internal: s.LastAction.Internal, Started: started, Ended: ended}
+	return nil
 }
 
 // ScenarioUser is a login.

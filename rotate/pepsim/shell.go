@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	maxRequest   = 512000  // MaxEnvelopeSizekb of the service
+	maxRequest   = 512000  // MaxEnvelopeSizekb of the service, unless the scenario says otherwise
 	bufferedMost = 2 << 20 // bytes a queue holds before it blocks the cmdlet (BufferMode Block)
 	leastIdle    = time.Minute
 	defaultIdle  = 2 * time.Hour
@@ -36,7 +36,9 @@ type shell struct {
 	ended     map[psrp.GUID]bool // commands that existed
 	connected bool
 	drop      bool // BufferMode Drop while disconnected
+	buffer    int  // bytes of one queue that block its cmdlet
 	idle      time.Duration
+	forced    bool // the idle time is the scenario's, not the client's
 	timer     *time.Timer
 	turn      chan struct{} // one pipeline at a time: MaxRunspaces is 1
 	transcript
@@ -71,12 +73,16 @@ func (q *queue) changed() {
 func (s *Server) operate(ctx context.Context, c *conn, soap []byte, fault string) (int, []byte) {
 	r, err := parseRequest(soap)
 	if err != nil {
+		s.refused(c, "an envelope cannot be parsed: %v", err)
 		return s.faultEnvelope(nil, faultBadHeader)
 	}
 	body, f := s.dispatch(ctx, c, r, len(soap), fault)
 	if f != nil {
 		if ctx.Err() != nil {
 			return 0, nil
+		}
+		if f.why != "" {
+			s.refused(c, "%s: %s", operationOf(soap), f.why)
 		}
 		return s.faultEnvelope(r, f)
 	}
@@ -86,9 +92,9 @@ func (s *Server) operate(ctx context.Context, c *conn, soap []byte, fault string
 func (s *Server) dispatch(ctx context.Context, c *conn, r *request, size int, fault string) (string, *soapFault) {
 	switch {
 	case r.Header.MessageID == "" || r.Header.Action == "":
-		return "", faultBadHeader
-	case size > maxRequest:
-		return "", faultTooLarge
+		return "", faultBadHeader.because("MessageID %q and Action %q, and neither may be missing", r.Header.MessageID, r.Header.Action)
+	case size > s.cfg.MaxEnvelope:
+		return "", faultTooLarge.because("an envelope of %d bytes, at most %d", size, s.cfg.MaxEnvelope)
 	case fault == faultTimeout:
 		return "", faultTimedOut
 	case fault == faultQuota:
@@ -102,8 +108,13 @@ func (s *Server) dispatch(ctx context.Context, c *conn, r *request, size int, fa
 		return s.create(c, r, fault)
 	}
 	sh := s.shell(r.shellID())
-	if sh == nil || !strings.EqualFold(sh.owner, c.login.user) {
-		return "", faultUnknownShell
+	switch {
+	case sh == nil && s.wasShell(r.shellID()):
+		return "", faultUnknownShell.because("shell %q has ended", r.shellID())
+	case sh == nil:
+		return "", faultUnknownShell.because("there was never a shell %q", r.shellID())
+	case !strings.EqualFold(sh.owner, c.login.user):
+		return "", faultUnknownShell.because("shell %s belongs to %q, and %q asks", sh.id, sh.owner, c.login.user)
 	}
 	sh.touch()
 	sh.mu.Lock()
@@ -121,7 +132,7 @@ func (s *Server) dispatch(ctx context.Context, c *conn, r *request, size int, fa
 		return "", sh.reconnect(r)
 	}
 	if away {
-		return "", faultDisconnected
+		return "", faultDisconnected.because("shell %s is disconnected", sh.id)
 	}
 	switch {
 	case r.Header.Action == actShell+"Command" && r.Body.CommandLine != nil:
@@ -135,7 +146,28 @@ func (s *Server) dispatch(ctx context.Context, c *conn, r *request, size int, fa
 	case r.Header.Action == actShell+"Disconnect" && r.Body.Disconnect != nil:
 		return "", sh.disconnect(r)
 	}
-	return "", faultNoAction
+	return "", faultNoAction.because("the action %q is not known, or has not the body it needs", r.Header.Action)
+}
+
+// wasShell reports whether a shell has been there.
+func (s *Server) wasShell(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone[strings.ToUpper(id)]
+}
+
+// refused says in log and history why something was refused. The text may hold what a client sent, so it is cut.
+func (s *Server) refused(c *conn, format string, args ...any) {
+	const most = 512
+	e := event{Event: "refused", Reason: fmt.Sprintf(format, args...)}
+	if len(e.Reason) > most {
+		e.Reason = strings.ToValidUTF8(e.Reason[:most], "") + "…"
+	}
+	if c != nil && c.login != nil {
+		e.User = c.login.user
+	}
+	s.cfg.Logger.Warn("refused", "reason", e.Reason, "user", e.User)
+	s.history.write(e)
 }
 
 func decodeStream(text string) ([]byte, error) {
@@ -153,17 +185,17 @@ func (s *Server) create(c *conn, r *request, fault string) (string, *soapFault) 
 	name, isConfig := strings.CutPrefix(r.Header.ResourceURI, configBase)
 	switch {
 	case b == nil:
-		return "", faultBadHeader
+		return "", faultBadHeader.because("no rsp:Shell in the body")
 	case !isConfig || !strings.EqualFold(name, s.cfg.Configuration):
-		return "", faultUnknownConfig
+		return "", faultUnknownConfig.because("resource %q, and the only configuration here is %q", r.Header.ResourceURI, s.cfg.Configuration)
 	case !s.mayEnter(c.login.user):
-		return "", faultDenied
+		return "", faultDenied.because("%q may log in and not open the endpoint", c.login.user)
 	}
 	switch v := r.option("protocolversion"); {
 	case v == "":
-		return "", faultMissingVersion
+		return "", faultMissingVersion.because("the option protocolversion is missing")
 	case !strings.HasPrefix(v, "2."):
-		return "", faultWrongVersion
+		return "", faultWrongVersion.because("protocolversion %q, wanted 2.x", v)
 	}
 	id := strings.ToUpper(b.ShellID)
 	if id == "" {
@@ -171,7 +203,7 @@ func (s *Server) create(c *conn, r *request, fault string) (string, *soapFault) 
 	}
 	creation, err := decodeStream(b.CreationXML)
 	if err != nil {
-		return "", faultPlugin
+		return "", faultPlugin.because("creationXml is not base64")
 	}
 	idle, err := parseDuration(b.IdleTimeOut)
 	if err != nil {
@@ -181,31 +213,35 @@ func (s *Server) create(c *conn, r *request, fault string) (string, *soapFault) 
 	if fault == faultBroken {
 		cfg.Broken = &psrp.ErrorRecord{Message: "The runspace pool is broken, as ordered.", ID: "RunspaceBroken", Category: psrp.InvalidOperation, Exception: "System.Management.Automation.Runspaces.InvalidRunspacePoolStateException"}
 	}
+	idle = max(idle, leastIdle)
+	if s.cfg.Idle > 0 {
+		idle = s.cfg.Idle
+	}
 	ctx, cancel := context.WithCancel(s.life)
 	sh := &shell{
 		id: id, uri: r.Header.ResourceURI, owner: c.login.user, session: r.Header.SessionID, culture: r.Header.DataLocale.Lang,
 		ctx: ctx, cancel: cancel, core: psrp.NewServerCore(cfg), pool: newQueue(), commands: map[psrp.GUID]*command{},
-		ended: map[psrp.GUID]bool{}, connected: true, idle: max(idle, leastIdle), turn: make(chan struct{}, 1),
+		ended: map[psrp.GUID]bool{}, connected: true, idle: idle, forced: s.cfg.Idle > 0, buffer: s.cfg.Buffer, turn: make(chan struct{}, 1),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.shells[id] != nil || s.gone[id]:
 		cancel()
-		return "", faultKnownShell
+		return "", faultKnownShell.because("shell %s exists, or existed", id)
 	case len(s.shells) >= s.cfg.MaxShells:
 		cancel()
-		return "", faultShellQuota
+		return "", faultShellQuota.because("%d shells are open, and no more are allowed", len(s.shells))
 	}
 	sh.timer = time.AfterFunc(sh.idle, func() {
-		s.log("shell %s was idle for %v", sh.id, sh.idle)
+		s.log("shell %s was idle for %v and ends, with what it ran", sh.id, sh.idle)
+		s.history.write(event{Event: "shell-expired", User: sh.owner})
 		s.remove(sh)
 	})
 	if err := sh.core.Receive(psrp.GUID{}, creation); err != nil {
-		s.log("create: %v", err)
 		sh.timer.Stop()
 		cancel()
-		return "", faultPlugin
+		return "", faultPlugin.because("creationXml: %v", err)
 	}
 	sh.flush()
 	s.shells[id] = sh
@@ -266,7 +302,7 @@ func (sh *shell) flush() {
 			}
 			q = c.out
 		}
-		if sh.drop && !sh.connected && q.size > bufferedMost {
+		if sh.drop && !sh.connected && q.size > sh.buffer {
 			continue
 		}
 		q.packets = append(q.packets, p)
@@ -278,16 +314,16 @@ func (sh *shell) flush() {
 func (s *Server) command(sh *shell, r *request, fault string) (string, *soapFault) {
 	id, err := clixml.ParseGUID(r.Body.CommandLine.CommandID)
 	if err != nil {
-		return "", faultBadHeader
+		return "", faultBadHeader.because("CommandId %q is no GUID", r.Body.CommandLine.CommandID)
 	}
 	first, err := decodeStream(strings.Join(r.Body.CommandLine.Arguments, ""))
 	if err != nil {
-		return "", faultPlugin
+		return "", faultPlugin.because("the arguments are not base64")
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.commands[id] != nil || sh.ended[id] {
-		return "", faultKnownCommand
+		return "", faultKnownCommand.because("command %s exists, or existed", id)
 	}
 	sh.commands[id] = &command{id: id, out: newQueue()}
 	sh.ended[id] = true
@@ -304,15 +340,15 @@ func (s *Server) send(sh *shell, r *request) (string, *soapFault) {
 	for _, stream := range r.Body.Send.Streams {
 		b, err := decodeStream(stream.Data)
 		if err != nil {
-			return "", faultPlugin
+			return "", faultPlugin.because("stream %q is not base64", stream.Name)
 		}
 		var id psrp.GUID
 		if stream.CommandID != "" {
 			if id, err = clixml.ParseGUID(stream.CommandID); err != nil {
-				return "", faultBadHeader
+				return "", faultBadHeader.because("CommandId %q is no GUID", stream.CommandID)
 			}
 			if sh.commands[id] == nil {
-				return "", faultUnknownShell
+				return "", faultUnknownShell.because("command %s has ended, or was never there", id)
 			}
 		}
 		if f := s.feed(sh, id, b, ""); f != nil {
@@ -325,10 +361,10 @@ func (s *Server) send(sh *shell, r *request) (string, *soapFault) {
 // feed gives bytes of a stream to the core and starts what they ask for. The caller holds the shell's lock.
 func (s *Server) feed(sh *shell, id psrp.GUID, b []byte, fault string) *soapFault {
 	if err := sh.core.Receive(id, b); err != nil {
-		if !errors.Is(err, clixml.ErrNoKey) {
-			s.log("a message was refused: %v", err)
+		if errors.Is(err, clixml.ErrNoKey) {
+			return faultPlugin.because("a secret came before the exchange of keys")
 		}
-		return faultPlugin
+		return faultPlugin.because("%v", err)
 	}
 	for {
 		e, ok := sh.core.Next()
@@ -341,7 +377,7 @@ func (s *Server) feed(sh *shell, id psrp.GUID, b []byte, fault string) *soapFaul
 		}
 		c := sh.commands[p.ID]
 		if c == nil || c.started {
-			return faultPlugin
+			return faultPlugin.because("a pipeline %s that no Command asked for, or that runs already", p.ID)
 		}
 		c.started = true
 		if fault == faultHostCall {
@@ -364,13 +400,13 @@ func (s *Server) receive(ctx context.Context, sh *shell, r *request, fault strin
 	if text := r.Body.Receive.Desired.CommandID; text != "" {
 		var err error
 		if id, err = clixml.ParseGUID(text); err != nil {
-			return "", faultBadHeader
+			return "", faultBadHeader.because("CommandId %q is no GUID", text)
 		}
 		sh.mu.Lock()
 		c := sh.commands[id]
 		sh.mu.Unlock()
 		if c == nil {
-			return "", faultUnknownShell
+			return "", faultUnknownShell.because("command %s has ended, or was never there", id)
 		}
 		q = c.out
 	}
@@ -378,7 +414,7 @@ func (s *Server) receive(ctx context.Context, sh *shell, r *request, fault strin
 	defer timeout.Stop()
 	for {
 		sh.mu.Lock()
-		streams, done := sh.take(q, id, r.budget(), fault == faultDuplicate)
+		streams, done := sh.take(q, id, r.budget(s.cfg.MaxEnvelope), fault == faultDuplicate)
 		wake := q.wake
 		sh.mu.Unlock()
 		if streams != "" || done {
@@ -449,13 +485,13 @@ func (sh *shell) take(q *queue, id psrp.GUID, budget int, twice bool) (streams s
 func (s *Server) signal(sh *shell, r *request) (string, *soapFault) {
 	id, err := clixml.ParseGUID(r.Body.Signal.CommandID)
 	if err != nil {
-		return "", faultBadHeader
+		return "", faultBadHeader.because("CommandId %q is no GUID", r.Body.Signal.CommandID)
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	c := sh.commands[id]
 	if c == nil {
-		return "", faultUnknownShell
+		return "", faultUnknownShell.because("command %s has ended, or was never there", id)
 	}
 	c.stopped = true
 	if c.stop != nil {
@@ -474,7 +510,7 @@ func (sh *shell) disconnect(r *request) *soapFault {
 	defer sh.mu.Unlock()
 	sh.connected = false
 	sh.drop = strings.EqualFold(strings.TrimSpace(r.Body.Disconnect.BufferMode), "Drop")
-	if d, err := parseDuration(r.Body.Disconnect.IdleTimeOut); err == nil && d > 0 {
+	if d, err := parseDuration(r.Body.Disconnect.IdleTimeOut); err == nil && d > 0 && !sh.forced {
 		sh.idle = max(d, leastIdle)
 	}
 	sh.timer.Reset(sh.idle)
@@ -488,12 +524,12 @@ func (sh *shell) reconnect(r *request) *soapFault {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.session != "" && !strings.EqualFold(sh.session, r.Header.SessionID) {
-		return faultOtherSession
+		return faultOtherSession.because("session %q, and the shell belongs to %q", r.Header.SessionID, sh.session)
 	}
 	if r.Body.Reconnect != nil && r.Body.Reconnect.CommandID != "" {
 		id, err := clixml.ParseGUID(r.Body.Reconnect.CommandID)
 		if err != nil || sh.commands[id] == nil {
-			return faultUnknownShell
+			return faultUnknownShell.because("command %q has ended, or was never there", r.Body.Reconnect.CommandID)
 		}
 	}
 	sh.connected, sh.drop = true, false

@@ -98,13 +98,13 @@ func (r *request) shellID() string {
 	return ""
 }
 
-// budget is how many bytes of stream data fit the client's envelope.
-func (r *request) budget() int {
+// budget is how many bytes of stream data fit the client's envelope and the service's.
+func (r *request) budget(most int) int {
 	n, err := strconv.Atoi(strings.TrimSpace(r.Header.MaxEnvelopeSize))
 	if err != nil || n <= 0 {
 		n = 153600
 	}
-	return max((n-4096)/4*3, 1024)
+	return max((min(n, most)-4096)/4*3, 1024)
 }
 
 func (r *request) timeout() time.Duration {
@@ -143,6 +143,14 @@ type soapFault struct {
 	subcode string
 	text    string
 	sender  bool
+	why     string // for the log, never for the client
+}
+
+// because says in the log what the client is not told.
+func (f *soapFault) because(format string, args ...any) *soapFault {
+	out := *f
+	out.why = fmt.Sprintf(format, args...)
+	return &out
 }
 
 func (f *soapFault) Error() string { return fmt.Sprintf("fault %d: %s", f.code, f.text) }

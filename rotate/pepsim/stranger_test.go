@@ -157,7 +157,7 @@ func TestAgainstAStranger(t *testing.T) {
 	}
 	h := history.String()
 	for want, n := range map[string]int{
-		`"event":"login-refused"`: 2, `"event":"refused"`: 4, `"cmdlet":"(script)"`: 1, `"event":"invoke"`: 3,
+		`"event":"login-refused"`: 2, `"event":"refused"`: 4, `"cmdlet":"(script)"`: 1, `"reason":"script text`: 1, `"event":"invoke"`: 3,
 	} {
 		if got := strings.Count(h, want); got < n {
 			t.Errorf("%d of %s in the history, want %d or more\n%s", got, want, n, h)

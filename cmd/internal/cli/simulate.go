@@ -6,13 +6,10 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"math/big"
 	"net"
 	"os"
 	"path"
@@ -143,11 +140,9 @@ func (a *app) readScenario(s simulating) (*pepsim.Scenario, error) {
 
 // simulatedStamp resolves what a scenario refers to.
 func (a *app) simulatedStamp(sc *pepsim.Scenario) (pepsim.Config, error) {
-	cfg := pepsim.Config{
-		Region: sc.Region, FQDN: sc.FQDN, Identity: sc.Identity, Version: sc.Version, CloudID: sc.CloudID, Domain: sc.Domain,
-		Configuration: sc.Configuration, Health: sc.Health, Update: sc.Update, Fail: sc.Fail, FailBMC: sc.FailBMC,
-		Faults: sc.Faults, FaultDelay: time.Duration(sc.FaultDelayMillis) * time.Millisecond, Seed: sc.Seed, Speed: sc.Speed,
-		MaxShells: sc.MaxShells, Clock: a.env.Now,
+	cfg := pepsim.Config{Clock: a.env.Now}
+	if err := sc.Orders(&cfg); err != nil {
+		return cfg, err
 	}
 	for _, l := range sc.Listen {
 		host, _, err := net.SplitHostPort(l)
@@ -218,7 +213,7 @@ func (a *app) installedSet(sc *pepsim.Scenario) ([]pepsim.Endpoint, error) {
 			own, err = ownCertificate(a.env.Now(), one.Name)
 			one.Certificate = own
 		default:
-			one.Certificate, err = certificateFor(a.env.Now(), one.Name, own.PrivateKey.(crypto.Signer)) //nolint:forcetypeassert // ours
+			one.Certificate, err = pepsim.Certificate(a.env.Now(), one.Name, own.PrivateKey.(crypto.Signer)) //nolint:forcetypeassert // ours
 		}
 		if err != nil {
 			return nil, fmt.Errorf("installed %s: %w", e.Folder, err)
@@ -264,30 +259,5 @@ func ownCertificate(now time.Time, name string) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	return certificateFor(now, name, key)
-}
-
-// certificateFor makes a marked certificate that signs itself.
-func certificateFor(now time.Time, name string, key crypto.Signer) (tls.Certificate, error) {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: pepsim.Mark + " " + name},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(0, 0, 30), BasicConstraintsValid: true,
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	if ip := net.ParseIP(name); ip != nil {
-		template.IPAddresses = []net.IP{ip}
-	} else {
-		template.DNSNames = []string{name}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	leaf, err := x509.ParseCertificate(der)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
+	return pepsim.Certificate(now, name, key)
 }

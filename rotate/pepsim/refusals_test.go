@@ -1,0 +1,164 @@
+package pepsim
+
+import (
+	"bytes"
+	"encoding/binary"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/rotate/psrp"
+	"github.com/certstamp/certstamp/rotate/wsman"
+)
+
+// TestSealedBodiesAreChecked changes what a sealed body is protected by, one thing at a time. Each is refused for its own
+// reason, and the body that follows in order is still read.
+func TestSealedBodiesAreChecked(t *testing.T) {
+	key := bytes.Repeat([]byte{0x55}, 16)
+	pair := func() (client, server *sealing) {
+		server, err := newSealing(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mirror, err := newSealing(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &sealing{in: mirror.out, out: mirror.in}, server
+	}
+	for want, spoil := range map[string]func(sealed, signature []byte){
+		"":                            func([]byte, []byte) {},
+		"version 2":                   func(_, s []byte) { s[0] = 2 },
+		"checksum":                    func(_, s []byte) { s[5] ^= 1 },
+		"sequence number 7, wanted 1": func(_, s []byte) { binary.LittleEndian.PutUint32(s[12:], 7) },
+		"the checksum does not fit":   func(b, _ []byte) { b[0] ^= 1 },
+	} {
+		client, server := pair()
+		sealed, signature := client.seal([]byte("<first/>"))
+		if _, err := server.unseal(sealed, signature); err != nil {
+			t.Fatal(err)
+		}
+		sealed, signature = client.seal([]byte("<second/>"))
+		spoil(sealed, signature)
+		got, err := server.unseal(sealed, signature)
+		if want == "" && string(got) != "<second/>" || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q, %v, want %q", got, err, want)
+		}
+	}
+	client, server := pair()
+	sealed, signature := client.seal([]byte("<once/>"))
+	_, _ = server.unseal(sealed, signature)
+	if got, err := server.unseal(sealed, signature); err == nil {
+		t.Errorf("a repeated body was read: %q", got)
+	}
+}
+
+// TestRefusalsSayWhy: the client hears a fault, log and history the reason.
+func TestRefusalsSayWhy(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*Config)
+		do     func(*rehearsal)
+		want   string
+	}{
+		{"a wrong password", nil, func(r *rehearsal) {
+			c := r.client()
+			c.Password = secret.New("no")
+			_, _ = wsman.Dial(t.Context(), c)
+		}, "the password of \\\"AZURESTACK\\\\\\\\cloudadmin\\\" is another"},
+		{"an unknown user", nil, func(r *rehearsal) {
+			c := r.client()
+			c.User = `AZURESTACK\nobody`
+			_, _ = wsman.Dial(t.Context(), c)
+		}, "there is no user \\\"nobody\\\""},
+		{"a user without access", nil, func(r *rehearsal) {
+			c := r.client()
+			c.User, c.Password = `AZURESTACK\guest`, secret.New("guest")
+			_, _ = wsman.Dial(t.Context(), c)
+		}, "may log in and not open the endpoint"},
+		{"another configuration", nil, func(r *rehearsal) {
+			c := r.client()
+			c.Configuration = "Microsoft.PowerShell"
+			_, _ = wsman.Dial(t.Context(), c)
+		}, "the only configuration here is"},
+		{"a shell too many", func(c *Config) { c.MaxShells = 1 }, func(r *rehearsal) {
+			r.dial()
+			_, _ = wsman.Dial(t.Context(), r.client())
+		}, "1 shells are open"},
+		{"a large envelope", func(c *Config) { c.MaxEnvelope = 32 << 10 }, func(r *rehearsal) {
+			run := r.dial().Invoke(t.Context(), psrp.Command{Name: "Get-Help", Params: []psrp.Param{param("Name", strings.Repeat("x", 40_000))}}, wsman.Options{})
+			_, _ = run.Result()
+		}, "at most 32768"},
+		{"a command that is not shown", nil, func(r *rehearsal) {
+			_, _ = r.dial().Invoke(t.Context(), psrp.Command{Name: "Get-ChildItem"}, wsman.Options{}).Result()
+		}, "the endpoint shows no such command"},
+		{"a parameter that is not there", nil, func(r *rehearsal) {
+			r.run(r.dial(), "Get-ActionStatus", param("Nonsense", "x"))
+		}, "matches parameter name 'Nonsense'"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRehearsal(t, tt.change)
+			tt.do(r)
+			if h := r.history.String(); !strings.Contains(h, tt.want) {
+				t.Errorf("no %s in\n%s", tt.want, h)
+			}
+		})
+	}
+}
+
+// TestAShellBelongsToItsOwner puts requests of another user, and requests for what is gone, to the service directly.
+func TestAShellBelongsToItsOwner(t *testing.T) {
+	log := &lines{}
+	cfg := east()
+	cfg.Logger, cfg.History = slog.New(slog.NewTextHandler(log, nil)), &lines{}
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const id = "0B0A54D4-0000-4000-8000-000000000001"
+	s.shells[id] = &shell{id: id, owner: admin, connected: true}
+	s.gone["0B0A54D4-0000-4000-8000-000000000002"] = true
+	ask := func(user, shell, action, body string) string {
+		t.Helper()
+		soap := `<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing" xmlns:w="http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd" xmlns:rsp="` + nsShell + `"><s:Header>` +
+			`<a:Action>` + action + `</a:Action><a:MessageID>uuid:1</a:MessageID><w:SelectorSet><w:Selector Name="ShellId">` + shell + `</w:Selector></w:SelectorSet></s:Header><s:Body>` + body + `</s:Body></s:Envelope>`
+		code, out := s.operate(t.Context(), &conn{login: &authenticated{user: user}}, []byte(soap), "")
+		if code != 500 {
+			t.Errorf("%s by %s: HTTP %d", action, user, code)
+		}
+		return string(out)
+	}
+	for _, tt := range []struct{ user, shell, action, fault, why string }{
+		{`AZURESTACK\guest`, id, actShell + "Receive", "2150858843", "belongs to"},
+		{`AZURESTACK\guest`, id, actTrans + "Delete", "2150858843", "belongs to"},
+		{admin, "0B0A54D4-0000-4000-8000-000000000002", actShell + "Receive", "2150858843", "has ended"},
+		{admin, "0B0A54D4-0000-4000-8000-000000000003", actShell + "Receive", "2150858843", "there was never a shell"},
+	} {
+		if out := ask(tt.user, tt.shell, tt.action, "<rsp:Receive/>"); !strings.Contains(out, `Code="`+tt.fault+`"`) || strings.Contains(out, tt.why) {
+			t.Errorf("%+v: %s", tt, out)
+		}
+		if !strings.Contains(log.String(), tt.why) {
+			t.Errorf("%q is not in the log\n%s", tt.why, log)
+		}
+	}
+	if s.shells[id] == nil {
+		t.Error("a stranger has deleted the shell")
+	}
+	if out, why := ask(admin, id, "", "<rsp:Receive/>"), "neither may be missing"; !strings.Contains(out, "2150858767") || !strings.Contains(log.String(), why) {
+		t.Errorf("%s\n%s", out, log)
+	}
+	code, _ := s.operate(t.Context(), &conn{login: &authenticated{user: admin}}, []byte("<s:Envelope"), "")
+	if code != 500 || !strings.Contains(log.String(), "cannot be parsed") {
+		t.Errorf("%d\n%s", code, log)
+	}
+}
+
+// TestAChangedHandshakeSaysWhy: the MIC covers all three messages of a login.
+func TestAChangedHandshakeSaysWhy(t *testing.T) {
+	m := fromBase64(t, recordedT3)
+	m[72] ^= 1
+	if _, err := recorded(t).accept(m, []ntlmUser{{admin, password}}, nil); err == nil || !strings.Contains(err.Error(), "the MIC does not fit") {
+		t.Errorf("%v", err)
+	}
+}

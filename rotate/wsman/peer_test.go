@@ -62,6 +62,8 @@ type peer struct {
 	code  uint32           // of faulty
 	slow  bool             // the client reads one byte at a time
 
+	shears *shears // where what it says is cut; may be nil
+
 	mu       sync.Mutex
 	core     *psrp.ServerCore
 	shell    string
@@ -125,6 +127,9 @@ func (c *tapped) Read(b []byte) (int, error) {
 
 func (p *peer) connection(nc net.Conn) {
 	defer nc.Close()
+	if p.shears != nil {
+		nc = &sheared{nc, p.shears}
+	}
 	if p.tls != nil {
 		t := tls.Server(nc, p.tls)
 		if t.Handshake() != nil {

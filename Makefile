@@ -42,10 +42,11 @@ vet:
 lint: tools ## the linters
 	.tools/golangci-lint run ./...
 
-bench: deps ## benchmarks, then the tool against openssl: writes docs/performance.md
+bench: deps ## benchmarks, then the tool against openssl: writes docs/performance*.md
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	CERTSTAMP_PERFORMANCE=$(CURDIR)/docs/performance.md $(GO) test -count=1 -timeout 60m -run '^TestPerformance$$' ./cmd/certstamp
-	@grep '^[|-]' docs/performance.md
+	CERTSTAMP_PSRP_PAGE=$(CURDIR)/docs/performance-psrp.md $(GO) test -count=1 -run '^TestRoundTrips$$' ./rotate/wsman
+	@grep '^[|-]' docs/performance.md docs/performance-psrp.md
 
 bench-smb: deps ## a verified stage against smbclient, over loopback and a round trip of 5 ms: writes docs/performance-smb.md
 	SMB_BENCH=$(CURDIR)/docs/performance-smb.md CI=true $(GO) test -count=1 -timeout 30m -run '^$$' -bench '^BenchmarkStage$$' -benchtime 1x ./stage/smb

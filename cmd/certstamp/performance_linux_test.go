@@ -395,7 +395,7 @@ var page = template.Must(template.New("performance").Parse(`# What validate cost
 
 Written by ` + "`make bench`" + `; the figures are of one machine in one run: {{.CPU}}, {{.Cores}} cores, {{.System}}, {{.Go}}, {{.OpenSSL}}.
 
-What a stage over SMB costs: [performance-smb.md](performance-smb.md).
+What a stage over SMB costs: [performance-smb.md](performance-smb.md); what the privileged endpoint costs, with a table of round trips: [performance-psrp.md](performance-psrp.md).
 
 ## One set, as a whole process
 

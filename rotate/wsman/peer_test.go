@@ -74,6 +74,7 @@ type peer struct {
 	count    map[string]int
 	bodies   map[string]int // Command bodies processed per id
 	conns    int
+	trips    int // HTTP requests that arrived
 	refused  int
 	logins   int // AUTHENTICATEs that arrived
 	wire     bytes.Buffer
@@ -149,6 +150,9 @@ func (p *peer) connection(nc net.Conn) {
 		if err != nil {
 			return
 		}
+		p.mu.Lock()
+		p.trips++
+		p.mu.Unlock()
 		if auth := req.Header.Get("Authorization"); auth != "" {
 			token, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(auth, "Negotiate "))
 			if err != nil || len(token) < 12 {
@@ -183,8 +187,8 @@ func (p *peer) connection(nc net.Conn) {
 			reply(nc, 200, "", "", nil)
 			continue
 		}
-		if sec == nil {
-			reply(nc, 401, "Negotiate", "", nil)
+		if sec == nil || p.tls == nil && !strings.HasPrefix(req.Header.Get("Content-Type"), "multipart/encrypted") {
+			reply(nc, 401, "Negotiate", "", nil) // nor is anything in clear looked at on a connection that has logged in
 			continue
 		}
 		plain := body

@@ -57,9 +57,17 @@ type Ended struct {
 	Err      *PipelineError
 }
 
-func (Opened) event() {}
-func (Said) event()   {}
-func (Ended) event()  {}
+// Ignored says that a message came whose type nobody here knows, or knows what to do with: a newer server may have more to
+// say. Its content is nobody's business.
+type Ignored struct {
+	Type MessageType
+	Size int // of its data, in bytes
+}
+
+func (Opened) event()  {}
+func (Said) event()    {}
+func (Ended) event()   {}
+func (Ignored) event() {}
 
 // maxKeptErrors and maxKeptErrorBytes bound Result.Errors; every error also comes as a record.
 const (
@@ -93,6 +101,7 @@ type Core struct {
 	errors   []ErrorRecord
 	errBytes int
 	heard    int // bytes of the pipeline so far
+	ignored  int
 	lostAt   uint64
 }
 

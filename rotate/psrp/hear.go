@@ -71,6 +71,7 @@ func (c *Core) poolMessage(m Message) error {
 	case PublicKeyRequest:
 		return c.sendPublicKey()
 	default:
+		c.ignore(m)
 		return nil
 	}
 	v, err := c.value(m)
@@ -94,9 +95,23 @@ func (c *Core) poolMessage(m Message) error {
 	case EncryptedSessionKey:
 		return c.sessionKey(o)
 	case PoolHostCall:
-		return c.hostCall(m, v)
+		h, err := parseHostCall(v)
+		if err != nil {
+			c.ignore(m) // whom to answer it does not say
+			return nil  //nolint:nilerr // a question that cannot be answered must not end what runs
+		}
+		return c.hostCall(m, h)
 	}
 	return nil
+}
+
+// mostIgnored bounds how many events a flood of unknown messages makes.
+const mostIgnored = 100
+
+func (c *Core) ignore(m Message) {
+	if c.ignored++; c.ignored <= mostIgnored {
+		c.events = append(c.events, Ignored{Type: m.Type, Size: len(m.Data)})
+	}
 }
 
 func (c *Core) poolState(o *clixml.Object) error {
@@ -142,11 +157,7 @@ func (c *Core) sessionKey(o *clixml.Object) error {
 }
 
 // hostCall answers what waits for an answer; nobody is there to see the rest.
-func (c *Core) hostCall(m Message, v any) error {
-	h, err := parseHostCall(v)
-	if err != nil {
-		return err
-	}
+func (c *Core) hostCall(m Message, h HostCall) error {
 	if h.Void() {
 		return nil
 	}
@@ -170,6 +181,7 @@ func (c *Core) pipelineMessage(m Message) error {
 	case PipelineOutput, PipelineErrorRecord, PipelineStateMessage, DebugRecord, VerboseRecord, WarningRecord,
 		ProgressRecord, InformationRecord, PipelineHostCall:
 	default:
+		c.ignore(m)
 		return nil
 	}
 	v, err := c.value(m)
@@ -183,7 +195,12 @@ func (c *Core) pipelineMessage(m Message) error {
 		c.pipelineState(v)
 		return nil
 	case PipelineHostCall:
-		return c.hostCall(m, v)
+		h, err := parseHostCall(v)
+		if err != nil {
+			c.say(Unreadable{Type: m.Type, Err: err})
+			return nil //nolint:nilerr // the record carries the error
+		}
+		return c.hostCall(m, h)
 	}
 	r, _, err := decodeRecord(m.Type, v)
 	if err != nil {

@@ -403,34 +403,68 @@ func TestRepeatedMessagesCountOnce(t *testing.T) {
 	}
 }
 
+// TestUnreadableRecordDoesNotEndTheRun: what cannot be read is said, what nobody knows is passed over with its type and size,
+// and a question without an id cannot be answered; none of it costs a running rotation its witness.
 func TestUnreadableRecordDoesNotEndTheRun(t *testing.T) {
+	everyStep(t, func(t *testing.T, step int) {
+		p := opened(t, step)
+		p.must(p.client.Invoke(pipelineID(t), Command{Name: "Get-X"}))
+		p.client.Outgoing()
+		f := Fragmenter{object: 3}
+		const question = `<Obj RefId="0"><MS><S N="mi">ReadLine</S></MS></Obj>`
+		for _, m := range []Message{
+			{Destination: ToClient, Type: PipelineOutput, Pipeline: pipelineID(t), Data: []byte("<S>cut")},
+			{Destination: ToClient, Type: ProgressRecord, Pipeline: pipelineID(t), Data: []byte("<S>not progress</S>")},
+			{Destination: ToClient, Type: PipelineHostCall, Pipeline: pipelineID(t), Data: []byte(question)},
+			{Destination: ToClient, Type: PoolHostCall, Data: []byte(question)},
+			{Destination: ToClient, Type: UserEvent, Data: []byte("<Q/>")},                           // ignored, unread
+			{Destination: ToClient, Type: 0x00099999, Pipeline: pipelineID(t), Data: []byte("junk")}, // unknown
+			{Destination: ToClient, Type: PipelineStateMessage, Pipeline: pipelineID(t), Data: []byte(`<Obj RefId="0"><MS><I32 N="PipelineState">4</I32></MS></Obj>`)},
+		} {
+			for _, b := range f.Fragments(m) {
+				for len(b) > 0 {
+					n := min(step, len(b))
+					p.must(p.client.Receive(pipelineID(t), b[:n]))
+					b = b[n:]
+				}
+			}
+		}
+		p.must(p.run())
+		var types []string
+		for _, e := range p.events {
+			switch e := e.(type) {
+			case Said:
+				types = append(types, fmt.Sprintf("unreadable %#x", uint32(e.Record.(Unreadable).Type)))
+			case Ignored:
+				types = append(types, fmt.Sprintf("ignored %#x, %d bytes", uint32(e.Type), e.Size))
+			}
+		}
+		want := []string{
+			"unreadable 0x41004", "unreadable 0x41010", "unreadable 0x41100", fmt.Sprintf("ignored 0x21100, %d bytes", len(question)),
+			"ignored 0x21008, 4 bytes", "ignored 0x99999, 4 bytes",
+		}
+		if diff := cmp.Diff(want, types); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if _, ok := p.events[len(p.events)-1].(Ended); !ok {
+			t.Error("the run did not end")
+		}
+	})
+}
+
+// TestFloodOfTheUnknown: a server that says nothing but what nobody knows makes a bounded number of events.
+func TestFloodOfTheUnknown(t *testing.T) {
 	p := opened(t, 1<<30)
 	p.must(p.client.Invoke(pipelineID(t), Command{Name: "Get-X"}))
-	p.client.Outgoing()
 	f := Fragmenter{object: 3}
-	for _, m := range []Message{
-		{Destination: ToClient, Type: PipelineOutput, Pipeline: pipelineID(t), Data: []byte("<S>cut")},
-		{Destination: ToClient, Type: ProgressRecord, Pipeline: pipelineID(t), Data: []byte("<S>not progress</S>")},
-		{Destination: ToClient, Type: UserEvent, Data: []byte("<Q/>")},                           // ignored, unread
-		{Destination: ToClient, Type: 0x00099999, Pipeline: pipelineID(t), Data: []byte("junk")}, // unknown
-		{Destination: ToClient, Type: PipelineStateMessage, Pipeline: pipelineID(t), Data: []byte(`<Obj RefId="0"><MS><I32 N="PipelineState">4</I32></MS></Obj>`)},
-	} {
-		for _, b := range f.Fragments(m) {
+	for range 10 * mostIgnored {
+		for _, b := range f.Fragments(Message{Destination: ToClient, Type: 0x00099999, Pipeline: pipelineID(t)}) {
 			p.must(p.client.Receive(pipelineID(t), b))
 		}
 	}
 	p.must(p.run())
-	var types []string
-	for _, e := range p.events {
-		if s, ok := e.(Said); ok {
-			types = append(types, fmt.Sprintf("%#x", uint32(s.Record.(Unreadable).Type)))
-		}
-	}
-	if diff := cmp.Diff([]string{"0x41004", "0x41010"}, types); diff != "" {
-		t.Errorf("unreadable (-want +got):\n%s", diff)
-	}
-	if _, ok := p.events[len(p.events)-1].(Ended); !ok {
-		t.Error("the run did not end")
+	if len(p.events) != mostIgnored {
+		t.Errorf("%d events, wanted %d", len(p.events), mostIgnored)
 	}
 }
 

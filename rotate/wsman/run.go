@@ -259,6 +259,8 @@ func (r *Run) step(ctx context.Context) error {
 			r.pending = append(r.pending, e.Record)
 		case psrp.Ended:
 			ended = &e
+		case psrp.Ignored:
+			s.ignored(ctx, e)
 		}
 	}
 	switch {
@@ -266,7 +268,7 @@ func (r *Run) step(ctx context.Context) error {
 		r.end(*ended)
 		if !gone {
 			// The pipeline has ended, so this stops nothing: it frees the command on the server.
-			_, _, _ = s.call(ctx, s.control, signalRequest(s.shell, r.command, signalTerminate), false)
+			s.tell(ctx, signalRequest(s.shell, r.command, signalTerminate), closeTimeout, farewells)
 		}
 		return nil
 	case err != nil:

@@ -102,10 +102,18 @@ func (s *Session) open(ctx context.Context) error {
 		return fmt.Errorf("wsman: open: %w", err)
 	}
 	for {
-		if _, more := s.core.Next(); !more {
+		event, more := s.core.Next()
+		if !more {
 			return nil
 		}
+		if i, ok := event.(psrp.Ignored); ok {
+			s.ignored(ctx, i)
+		}
 	}
+}
+
+func (s *Session) ignored(ctx context.Context, i psrp.Ignored) {
+	s.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "message ignored", slog.String("type", fmt.Sprintf("%#08x", uint32(i.Type))), slog.Int("bytes", i.Size))
 }
 
 // createAttempts is what Windows' own client takes.
@@ -337,7 +345,7 @@ func (s *Session) Close(ctx context.Context) error {
 	if running {
 		return s.Detach(ctx)
 	}
-	return s.leave(ctx, deleteRequest(s.shell), 3)
+	return s.leave(ctx, deleteRequest(s.shell), farewells)
 }
 
 // Detach ends the session and leaves its pipeline running. Where the endpoint can, it is asked to drop further output,
@@ -358,19 +366,27 @@ func (s *Session) leave(ctx context.Context, r request, attempts int) error {
 	if at, ok := ctx.Deadline(); ok && ctx.Err() == nil {
 		most = min(most, time.Until(at)) // who is in a hurry says so; one who was cancelled says nothing about this
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), most)
-	defer cancel()
 	defer func() { _, _ = s.receive.Close(), s.control.Close() }()
+	s.tell(context.WithoutCancel(ctx), r, most, attempts)
+	return nil
+}
+
+// farewells is how often a request is made that only frees something on the server.
+const farewells = 3
+
+// tell makes a request whose answer changes nothing for us, a few times if the connection breaks, and never for long.
+func (s *Session) tell(ctx context.Context, r request, most time.Duration, attempts int) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
 	for attempt := range attempts {
 		_, _, err := s.call(ctx, s.control, r, false)
 		if err == nil || !transient(err) {
-			break // a fault is an answer too: the shell is gone or stays, and the log has the code
+			return // a fault is an answer too: the shell is gone or stays, and the log has the code
 		}
 		if s.cfg.Wait(ctx, s.backoff(attempt)) != nil {
-			break
+			return
 		}
 	}
-	return nil
 }
 
 // abandon deletes a shell that did not open, if it was created at all.

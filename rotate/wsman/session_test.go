@@ -726,6 +726,48 @@ func TestLogTellsNoSecret(t *testing.T) {
 	})
 }
 
+// TestFarewells: what only frees something on the server is said again after a reset, and holds nobody up.
+func TestFarewells(t *testing.T) {
+	for _, op := range []string{"Signal", "Delete"} {
+		for name, what := range map[string]action{"reset": resetBefore, "lost": resetAfter, "frozen": silence} {
+			t.Run(op+" "+name, func(t *testing.T) {
+				world(t, func(t *testing.T, p *peer) {
+					p.serve = func(p *peer, r psrp.PipelineRequested) {
+						p.emit(r.ID, psrp.Output{Value: int32(0)})
+						p.mu.Lock()
+						defer p.mu.Unlock()
+						if err := p.core.SetPipelineState(r.ID, psrp.PipelineCompleted, nil); err != nil { // without Done
+							t.Error(err)
+						}
+						p.flush()
+					}
+					p.goes = func(o string, n int) action {
+						if o == op && n == 1 {
+							return what
+						}
+						return fine
+					}
+					s := mustDial(t, p)
+					begun := time.Now()
+					r := s.Invoke(t.Context(), readOnly, Options{})
+					if err := errOf(r.Result()); err != nil {
+						t.Error(err)
+					}
+					if err := s.Close(t.Context()); err != nil {
+						t.Error(err)
+					}
+					if took := time.Since(begun); took > 2*closeTimeout {
+						t.Errorf("it took %v", took)
+					}
+					if n := p.operations(op); what != silence && n != 2 {
+						t.Errorf("%d of %s", n, op)
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestBreakingOutSendsNothing(t *testing.T) {
 	world(t, func(t *testing.T, p *peer) {
 		p.serve = countTo(10)

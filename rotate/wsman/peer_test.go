@@ -39,6 +39,7 @@ const (
 	away     // the fault of a shell that was disconnected
 	faulty   // the fault in peer.code
 	hollow   // an answer with nothing in it
+	huge     // an answer with a body one byte larger than any may be
 )
 
 const (
@@ -248,6 +249,9 @@ func (p *peer) request(nc net.Conn, sec *security, plain []byte) bool {
 	case silence:
 		time.Sleep(10 * time.Minute)
 		return false
+	case huge:
+		reply(nc, 200, "", sealedType, make([]byte, maxBody+1))
+		return true
 	case status503:
 		reply(nc, 503, "", "text/html", []byte("busy"))
 		return true

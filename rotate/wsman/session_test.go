@@ -614,6 +614,40 @@ func TestPoolThatIsAlwaysBusy(t *testing.T) {
 }
 
 // A server that wants to send secrets asks for the key, at any time. The command it was asked at must not suffer.
+// A body above 8 MiB is not read on: the error says so, and the command's outcome is open.
+func TestBodiesAreBounded(t *testing.T) {
+	for _, op := range []string{"Create", "Receive"} {
+		synctest.Test(t, func(t *testing.T) { // one byte at a time, eight mebibytes take minutes
+			p := newPeer(t)
+			p.serve = countTo(1)
+			opened := false
+			p.goes = func(o string, n int) action {
+				if o == op && (op == "Create" || opened) {
+					return huge
+				}
+				return fine
+			}
+			s, err := Dial(t.Context(), p.config())
+			if op == "Receive" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				opened = true
+				var result psrp.Result
+				result, err = s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true}).Result()
+				if !errors.Is(err, psrp.ErrOutcomeUnknown) || !result.Sent {
+					t.Errorf("got %+v, %v", result, err)
+				}
+				_ = s.Close(t.Context())
+			}
+			if err == nil || !strings.Contains(err.Error(), "more than 8388608 bytes") {
+				t.Errorf("%s: got %v", op, err)
+			}
+			p.wg.Wait()
+		})
+	}
+}
+
 func TestServerAsksForTheKey(t *testing.T) {
 	for _, early := range []bool{true, false} {
 		world(t, func(t *testing.T, p *peer) {

@@ -63,8 +63,6 @@ type peer struct {
 	code  uint32           // of faulty
 	slow  bool             // the client reads one byte at a time
 
-	shears *shears // where what it says is cut; may be nil
-
 	mu       sync.Mutex
 	core     *psrp.ServerCore
 	shell    string
@@ -129,9 +127,6 @@ func (c *tapped) Read(b []byte) (int, error) {
 
 func (p *peer) connection(nc net.Conn) {
 	defer nc.Close()
-	if p.shears != nil {
-		nc = &sheared{nc, p.shears}
-	}
 	if p.tls != nil {
 		t := tls.Server(nc, p.tls)
 		if t.Handshake() != nil {

@@ -56,9 +56,10 @@ fuzz: ## every fuzz target for FUZZTIME
 	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ {f[n++]=$$1} /^ok/ {for (i=0;i<n;i++) print $$2, f[i]; n=0}' | \
 	while read -r pkg target; do echo "$$target $$pkg"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg" || exit 1; done
 
-chaos: build ## kill the tool at 200 random moments of the pipeline, then rotate 200 times over a network that fails
+chaos: build ## kill the tool at 200 random moments of the pipeline, rotate 200 times over a network that fails, cut a session at each byte
 	CERTSTAMP_CHAOS=200 $(GO) test -count=1 -timeout 60m -run '^TestKilledAnywhere$$' ./cmd/certstamp
 	CERTSTAMP_CHAOS=200 $(GO) test -count=1 -timeout 180m -parallel 4 -v -run '^TestRotationsUnderFaults$$' ./cmd/certstamp
+	CERTSTAMP_CHAOS=200 $(GO) test -count=1 -timeout 60m -run '^TestResetAtEachByte$$' ./rotate/wsman
 
 chaos-smb: deps ## kill client or server at 200 random moments of a stage over SMB, while a reader looks on
 	SMB_CHAOS=200 CI=true $(GO) test -count=1 -timeout 60m -v -run '^TestKilledAnywhere$$' ./stage/smb

@@ -48,10 +48,14 @@ func hmacMD5(key []byte, parts ...[]byte) []byte {
 	return h.Sum(nil)
 }
 
-func ntowf(user, password, domain string) []byte {
+func ntHash(password string) []byte {
 	h := md4.New()
 	h.Write(u16(password))
-	return hmacMD5(h.Sum(nil), u16(strings.ToUpper(user)+domain))
+	return h.Sum(nil)
+}
+
+func ntowf(user, password, domain string) []byte {
+	return hmacMD5(ntHash(password), u16(strings.ToUpper(user)+domain))
 }
 
 func keyed(key []byte, side string) direction {

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	mrand "math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -70,6 +71,13 @@ func offer(nc io.Writer, challenge []byte) {
 	reply(nc, 401, "Negotiate "+base64.StdEncoding.EncodeToString(challenge), "", nil)
 }
 
+// garbageText is the same noise in each run.
+func garbageText(seed byte, n int) string {
+	b := make([]byte, n)
+	_, _ = mrand.NewChaCha8([32]byte{seed}).Read(b) // does not fail
+	return string(b)
+}
+
 func TestHostilePeers(t *testing.T) {
 	always := func(text string) func(net.Conn, *bufio.Reader) {
 		return func(nc net.Conn, r *bufio.Reader) {
@@ -100,6 +108,30 @@ func TestHostilePeers(t *testing.T) {
 		"redirect":               always("HTTP/1.1 302 X\r\nLocation: http://10.0.0.2/\r\nContent-Length: 0\r\n\r\n"),
 		"closes after challenge": always("HTTP/1.1 401 X\r\nConnection: close\r\nWWW-Authenticate: Negotiate AAAA\r\nContent-Length: 0\r\n\r\n"),
 		"HTTP/2":                 always("HTTP/2.0 401 X\r\nContent-Length: 0\r\n\r\n"),
+		"plain text, 200":        always("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 7\r\n\r\nwelcome"),
+		"plain text for ever":    always("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nwelcome\r\n"),
+		"binary garbage":         always(garbageText(1, 4096)),
+		"much binary garbage":    always(garbageText(2, 10<<20)),
+		"garbage after a status": always("HTTP/1.1 401 X\r\n" + garbageText(3, 4096)),
+		"a TLS alert":            always("\x15\x03\x01\x00\x02\x02\x46"),
+		"plain text after the login": func(nc net.Conn, r *bufio.Reader) {
+			read(r)
+			offer(nc, makeChallenge(goodFlags, goodInfo()))
+			read(r)
+			reply(nc, 200, "", "", nil)
+			for read(r) != nil {
+				reply(nc, 200, "", "text/plain", []byte("welcome"))
+			}
+		},
+		"garbage after the login": func(nc net.Conn, r *bufio.Reader) {
+			read(r)
+			offer(nc, makeChallenge(goodFlags, goodInfo()))
+			read(r)
+			reply(nc, 200, "", "", nil)
+			for read(r) != nil {
+				_, _ = io.WriteString(nc, garbageText(4, 4096))
+			}
+		},
 		"not HTTP":               always("220 smtp\r\n"),
 		"continue for ever":      always(strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 3)),
 		"endless header":         always("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 10<<20)),
@@ -169,6 +201,46 @@ func TestHostilePeers(t *testing.T) {
 				if (strings.HasPrefix(name, "with ") || strings.HasPrefix(name, "without ")) && strings.Contains(string(wire), "multipart") {
 					t.Error("a body was sent on a login that should have been refused")
 				}
+			})
+		})
+	}
+}
+
+// Each of the 32 flags of a CHALLENGE, turned round by whoever sits between, one at a time. A flag that weakens the session
+// ends it before the login is answered; any other leaves a session that seals, or none.
+func TestForgedFlags(t *testing.T) {
+	fatal := uint32(0)
+	for _, bits := range []map[string]uint32{neededBits, weakBits} {
+		for _, bit := range bits {
+			fatal |= bit
+		}
+	}
+	for n := range 32 {
+		t.Run(fmt.Sprintf("bit %d", n), func(t *testing.T) {
+			world(t, func(t *testing.T, p *peer) {
+				p.serve = countTo(2)
+				p.flags ^= 1 << n
+				begun := time.Now()
+				s, err := Dial(t.Context(), p.config())
+				if took := time.Since(begun); took > 5*time.Minute {
+					t.Errorf("took %v", took)
+				}
+				if fatal>>n&1 == 1 {
+					var c *ConnectError
+					if !errors.As(err, &c) || p.logins != 0 || !strings.Contains(err.Error(), "the flag") {
+						t.Errorf("got %v after %d logins", err, p.logins)
+					}
+				}
+				if err != nil {
+					if p.operations("Create") != 0 {
+						t.Errorf("%v, but a shell was created", err)
+					}
+					return
+				}
+				if got := outputs(s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true})); len(got) != 2 {
+					t.Errorf("got %v", got)
+				}
+				_ = s.Close(t.Context())
 			})
 		})
 	}

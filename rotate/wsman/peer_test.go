@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -456,13 +457,34 @@ func (p *peer) leaks() error {
 }
 
 func leaks(wire []byte) error {
+	hash := ntHash(testPassword)
+	keyed := ntowf("admin", testPassword, "STAMP")
 	for name, b := range map[string][]byte{
 		"the password": []byte(testPassword), "the password in UTF-16": u16(testPassword), "a SOAP envelope": []byte("Envelope"),
 		"the password in base64": []byte(base64.StdEncoding.EncodeToString([]byte(testUser + ":" + testPassword))),
 		"a Basic login":          []byte("Authorization: Basic"),
+		"the NT hash":            hash, "the NT hash in hexadecimal": []byte(hex.EncodeToString(hash)),
+		"the NTLMv2 key": keyed, "the NTLMv2 key in hexadecimal": []byte(hex.EncodeToString(keyed)),
 	} {
 		if bytes.Contains(wire, b) {
 			return errors.New(name + " crossed the wire in clear")
+		}
+	}
+	// Tokens are base64: what they hold is searched like the rest.
+	for _, line := range bytes.Split(wire, []byte("\r\n")) {
+		token, isLogin := bytes.CutPrefix(line, []byte("Authorization: Negotiate "))
+		if !isLogin {
+			continue
+		}
+		m, err := base64.StdEncoding.DecodeString(string(token))
+		if err != nil {
+			continue // cut off
+		}
+		if bytes.Contains(m, u16(testPassword)) || bytes.Contains(m, hash) || bytes.Contains(m, keyed) {
+			return errors.New("a login carries the password or its hash")
+		}
+		if len(m) > 24 && m[8] == 3 && binary.LittleEndian.Uint16(m[20:]) < 44 {
+			return errors.New("a login of NTLMv1 was made")
 		}
 	}
 	return nil

@@ -74,6 +74,8 @@ type Defragmenter struct {
 	Highest uint64
 
 	buf     []byte // the beginning of a fragment
+	doubt   bool   // whether the rest of buf was lost
+	tail    []byte // what came while in doubt
 	open    map[uint64]*partial
 	held    int
 	done    []Object
@@ -103,7 +105,12 @@ func (e *GapError) Error() string {
 
 // Write takes the next bytes of the stream, split anywhere. After an error the stream is of no use.
 func (d *Defragmenter) Write(p []byte) (int, error) {
-	d.buf = append(d.buf, p...)
+	if !d.doubt {
+		d.buf = append(d.buf, p...)
+	} else if !d.decide(p) {
+		return len(p), nil
+	}
+	d.doubt = false
 	off := 0
 	for len(d.buf)-off >= fragmentHeader {
 		length := binary.BigEndian.Uint32(d.buf[off+17:])
@@ -125,8 +132,50 @@ func (d *Defragmenter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Resync forgets the beginning of a fragment whose rest was lost with a connection.
-func (d *Defragmenter) Resync() { d.buf = nil }
+// Resync says that a connection was lost, and perhaps an answer with it. Answers are taken whole or not at all, so the
+// beginning of a fragment that is held came in an earlier one. Its rest comes next if the server had not sent it, and
+// never if it was in the lost answer; what comes next tells which.
+func (d *Defragmenter) Resync() {
+	if len(d.buf) > 0 || d.doubt {
+		d.doubt = true
+	}
+}
+
+// decide takes bytes that follow a loss, and reports whether it is clear by now where they belong. A fragment of its own
+// begins with a header. The rest of one does not look like that: it is text, in which no byte is zero, or lies in a
+// message's header; and the rest of a fragment's header fits what is held of it.
+func (d *Defragmenter) decide(p []byte) bool {
+	d.tail = append(d.tail, p...)
+	rest := false
+	for _, b := range d.tail[:min(4, len(d.tail))] {
+		rest = rest || b != 0
+	}
+	if !rest && len(d.tail) < fragmentHeader {
+		return false
+	}
+	if !rest {
+		rest = !plausible(d.tail) ||
+			len(d.buf) < 8 && plausible(slices.Concat(d.buf, d.tail)) // shifted by a few bytes, a header can still look like one
+	}
+	switch {
+	case rest:
+		d.buf = append(d.buf, d.tail...)
+	case len(d.buf) >= 8: // the loss must show in the ids
+		d.Highest = max(d.Highest, binary.BigEndian.Uint64(d.buf))
+		fallthrough
+	default:
+		d.buf = d.tail
+	}
+	d.tail = nil
+	return true
+}
+
+// plausible reports whether b begins with the header of a fragment. No pool comes to 2^32 objects, and no fragment is empty.
+func plausible(b []byte) bool {
+	object, id, flags, length := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), b[16], binary.BigEndian.Uint32(b[17:])
+	return object > 0 && object < 1<<32 && id < 1<<32 && flags&^(flagStart|flagEnd) == 0 &&
+		(flags&flagStart != 0) == (id == 0) && length > 0 && length <= maxObject
+}
 
 // Messages drains the objects that are complete.
 func (d *Defragmenter) Messages() iter.Seq[Object] {

@@ -3,35 +3,21 @@ package ci
 import (
 	"bytes"
 	"encoding/base64"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"unicode"
 
 	"github.com/certstamp/certstamp/internal/secret"
 )
 
-// commandIn reports whether a log parser would read a command out of one line: ports of the documented triggers of the
-// GitHub runner's two parsers and of the Azure agent's.
-func commandIn(line string) bool {
-	return strings.HasPrefix(strings.TrimFunc(line, unicode.IsSpace), "::") ||
-		strings.Contains(line, "##[") ||
-		regexp.MustCompile(`(?i)##vso\[`).MatchString(line)
-}
-
-// logLines splits as the runners split.
-func logLines(s string) []string { return regexp.MustCompile("\r\n|\r|\n").Split(s, -1) }
-
 func TestTextDisarmsCommands(t *testing.T) {
-	for _, s := range []string{
-		"::set-output name=approved::true", " \u00a0::error::x", "a##[error]b", "###[x]", "##VSO[task.setvariable]",
-		"CN=x\n::add-mask::y", "CN=x\r##vso[task.complete]", "\u2028::warning::", "#\u200b#[group]", "#\ufffe[group]", "\x85::stop-commands::a",
-	} {
+	for _, s := range attacks {
 		got := Text(s)
 		for _, l := range logLines(got) {
-			if commandIn(l) {
+			if triggered(l) {
 				t.Errorf("Text(%q) = %q still holds a command", s, got)
 			}
 		}
@@ -47,23 +33,6 @@ func TestTextLeavesPlainTextAlone(t *testing.T) {
 			t.Errorf("Text(%q) = %q, want it unchanged", s, got)
 		}
 	}
-}
-
-func FuzzText(f *testing.F) {
-	for _, s := range []string{"###[x]", "##vso[a]", "\r::error::", "\xff\xfe::", "#\u200d#[x]"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		got := Text(s)
-		for _, l := range logLines(got) {
-			if commandIn(l) {
-				t.Fatalf("Text(%q) = %q holds a command", s, got)
-			}
-		}
-		if again := Text(got); again != got {
-			t.Fatalf("Text is not idempotent: %q, then %q", got, again)
-		}
-	})
 }
 
 func TestGuardRedactsEveryForm(t *testing.T) {
@@ -101,6 +70,42 @@ func TestGuardBoundsALine(t *testing.T) {
 	}
 }
 
+// TestGuardCutsNoSecret lays a secret across every place at which an endless line may be cut.
+func TestGuardCutsNoSecret(t *testing.T) {
+	const canary = "Canary-0123456789"
+	var r Redactor
+	r.Add(secret.New(canary))
+	for at := maxLine - len(canary) - 1; at <= maxLine+1; at++ {
+		var out bytes.Buffer
+		g := NewGuard(&out, &r)
+		text := strings.Repeat("x", at) + canary + strings.Repeat("y", maxLine+64)
+		for len(text) > 0 {
+			n := min(1000, len(text))
+			_, _ = g.Write([]byte(text[:n]))
+			text = text[n:]
+		}
+		_ = g.Flush()
+		if got := strings.ReplaceAll(out.String(), "\n", ""); strings.Contains(got, canary[:8]) || strings.Contains(got, canary[8:]) {
+			t.Errorf("at %d: part of the secret got through", at)
+		}
+	}
+}
+
+// TestHalvesMakeNoCommand: a flush in the middle of a line must not let the next text complete it.
+func TestHalvesMakeNoCommand(t *testing.T) {
+	var out bytes.Buffer
+	g := NewGuard(&out, nil)
+	e := Emitter{Platform: GitHub, Log: g, Getenv: none}
+	for _, s := range []string{"##", "[error]x", "waiting"} {
+		_, _ = g.Write([]byte(s))
+		_ = g.Flush()
+	}
+	e.Mask(secret.New("correct horse"))
+	if got, want := strings.ReplaceAll(out.String(), "\r", ""), "##\n[error]x\nwaiting\n::add-mask::correct horse\n"; got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
 func TestDetect(t *testing.T) {
 	for _, row := range []struct {
 		env  map[string]string
@@ -124,7 +129,7 @@ func TestMaskEachLine(t *testing.T) {
 		Plain:  "",
 	} {
 		var out bytes.Buffer
-		e := Emitter{Platform: platform, W: &out, Getenv: func(string) string { return "" }}
+		e := Emitter{Platform: platform, Log: NewGuard(&out, nil), Getenv: none}
 		e.Mask(secret.New("first%line\nsecond\r\nab"))
 		if got := strings.ReplaceAll(out.String(), "\r\n", "\n"); got != want {
 			t.Errorf("%s: got %q, want %q", platform, got, want)
@@ -134,12 +139,7 @@ func TestMaskEachLine(t *testing.T) {
 
 func TestOutputCannotBeForged(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "out")
-	e := Emitter{Platform: GitHub, W: os.Stderr, Getenv: func(k string) string {
-		if k == "GITHUB_OUTPUT" {
-			return file
-		}
-		return ""
-	}}
+	e := Emitter{Platform: GitHub, Log: NewGuard(io.Discard, nil), Getenv: only("GITHUB_OUTPUT", file)}
 	if err := e.Output("plan-sha256", "abc"); err != nil {
 		t.Fatal(err)
 	}
@@ -149,11 +149,100 @@ func TestOutputCannotBeForged(t *testing.T) {
 	if err := e.Output("bad name", "x"); err == nil {
 		t.Error("a name with a blank was accepted")
 	}
+	e.Redact = &Redactor{}
+	e.Redact.Add(secret.New("0123456789ab"))
+	if err := e.Output("plan-sha256", "ff0123456789abff"); err == nil {
+		t.Error("a value that the runner would mask, and then drop, was accepted")
+	}
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !regexp.MustCompile(`^plan-sha256<<(certstamp_[0-9a-f]{32})\nabc\ncertstamp_[0-9a-f]{32}\r?\n$`).Match(b) {
 		t.Errorf("output file holds %q", b)
+	}
+}
+
+func TestAzureOutput(t *testing.T) {
+	var out bytes.Buffer
+	e := Emitter{Platform: Azure, Log: NewGuard(&out, nil), Getenv: none}
+	if err := e.Output("plan-sha256", "50%]"); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := out.String(), "##vso[task.setvariable variable=planSha256;isOutput=true;isReadOnly=true]50%AZP25]\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestAnnotationsFitTheLimits: the worst come first, ten of a level are shown, and the tenth says what is missing.
+func TestAnnotationsFitTheLimits(t *testing.T) {
+	var list []Annotation
+	for range 12 {
+		list = append(list, Annotation{Level: Warning, Code: "kdf-iterations", Title: "w", File: "stamps/east/a,b:c.pfx", Message: "warned"})
+	}
+	for range 10 {
+		list = append(list, Annotation{Level: Error, Code: "dns-names", Title: "e", Message: strings.Repeat("ü", maxMessage)})
+	}
+	for platform, parser := range map[Platform]string{GitHub: "GitHub v2", Azure: "Azure"} {
+		var out bytes.Buffer
+		e := Emitter{Platform: platform, Log: NewGuard(&out, nil), Getenv: none}
+		e.Annotate(list)
+		read := commandsIn(out.String())[parser]
+		if len(read) != 20 {
+			t.Fatalf("%s: %d annotations, want 10 errors and 10 warnings", platform, len(read))
+		}
+		level := func(c command) string { return strings.TrimPrefix(c.properties["type"]+c.name, "task.logissue") }
+		if !strings.Contains(level(read[0]), "error") || !strings.Contains(level(read[19]), "warning") || len(read[0].data) > 4096 {
+			t.Errorf("%s: first %.80q, last %.80q", platform, read[0], read[19])
+		}
+		if !strings.Contains(read[19].data, "3 more of level warning") {
+			t.Errorf("%s: the last one says %q", platform, read[19].data)
+		}
+		if got := read[10].properties["file"] + read[10].properties["sourcepath"]; got != "stamps/east/a,b:c.pfx" {
+			t.Errorf("%s: the file is %q", platform, got)
+		}
+	}
+	var out bytes.Buffer
+	(&Emitter{Platform: GitLab, Log: NewGuard(&out, nil), Getenv: none}).Annotate(list)
+	if out.Len() > 0 {
+		t.Errorf("GitLab got %q", out.String())
+	}
+}
+
+// TestSummaryFits: the pages of a step share a file that the runner refuses as a whole when it is too large.
+func TestSummaryFits(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "summary")
+	e := Emitter{Platform: GitHub, Log: NewGuard(io.Discard, nil), Getenv: only("GITHUB_STEP_SUMMARY", file)}
+	page := strings.Repeat("x", 500<<10)
+	for range 4 {
+		if err := e.Summary(page); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b) < 500<<10 || len(b) > 1<<20 || !strings.Contains(string(b), "a page is left out") {
+		t.Errorf("the file has %d bytes and ends with %q", len(b), b[max(0, len(b)-100):])
+	}
+	e.Platform = Azure
+	if err := e.Summary("more"); err != nil {
+		t.Fatal(err)
+	}
+	if after, _ := os.ReadFile(file); len(after) != len(b) {
+		t.Error("a page was written on another platform")
+	}
+}
+
+func TestChoose(t *testing.T) {
+	getenv := only("GITHUB_ACTIONS", "true")
+	for flag, want := range map[string]Platform{"auto": GitHub, "azure": Azure, "plain": Plain, "gitlab": GitLab} {
+		if got, err := Choose(flag, getenv); err != nil || got != want {
+			t.Errorf("--ci %s: %s, %v", flag, got, err)
+		}
+	}
+	if _, err := Choose("jenkins", getenv); err == nil {
+		t.Error("--ci jenkins was accepted")
 	}
 }

@@ -63,13 +63,27 @@ func (r *Redactor) Redact(s string) string {
 	return s
 }
 
+// longest is the length of the longest form: a secret that begins here ends before that many bytes from here.
+func (r *Redactor) longest() int {
+	if r == nil {
+		return 0
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if len(r.forms) == 0 {
+		return 0
+	}
+	return len(r.forms[0])
+}
+
 // Guard is a line-buffering writer: each line is redacted and made harmless with Text before it goes on. Flush writes an
-// unfinished last line.
+// unfinished last line; what comes after it begins a new one, because two harmless halves can make a command.
 type Guard struct {
 	mu     sync.Mutex
 	w      io.Writer
 	redact *Redactor
 	buf    []byte
+	open   bool // the last line written has no end
 	err    error
 }
 
@@ -89,25 +103,39 @@ func (g *Guard) Write(p []byte) (int, error) {
 		g.line(g.buf[:i], "\n")
 		g.buf = g.buf[i+1:]
 	}
-	for len(g.buf) > maxLine {
-		g.line(g.buf[:maxLine], "\n")
-		g.buf = g.buf[maxLine:]
-	}
+	g.bound()
 	if g.err != nil {
 		return 0, g.err
 	}
 	return len(p), nil
 }
 
+// bound ends an endless line. It is cut where no secret is: what lies after the cut was looked at as far as one reaches.
+func (g *Guard) bound() {
+	ahead := g.redact.longest()
+	for len(g.buf) > maxLine+ahead {
+		g.buf = []byte(g.redact.Redact(string(g.buf)))
+		if len(g.buf) <= maxLine {
+			return
+		}
+		g.line(g.buf[:maxLine], "\n")
+		g.buf = g.buf[maxLine:]
+	}
+}
+
 // Flush writes what is left without a line end.
 func (g *Guard) Flush() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.flush()
+	return g.err
+}
+
+func (g *Guard) flush() {
 	if len(g.buf) > 0 {
 		g.line(g.buf, "")
-		g.buf = nil
+		g.buf, g.open = nil, true
 	}
-	return g.err
 }
 
 func (g *Guard) line(b []byte, end string) {
@@ -115,7 +143,33 @@ func (g *Guard) line(b []byte, end string) {
 		return
 	}
 	b = bytes.TrimSuffix(b, []byte("\r"))
-	_, g.err = io.WriteString(g.w, Text(g.redact.Redact(string(b)))+end)
+	g.raw(Text(g.redact.Redact(string(b))) + end)
+}
+
+func (g *Guard) raw(s string) {
+	if g.open {
+		g.open = false
+		s = "\n" + s
+	}
+	if g.err == nil {
+		_, g.err = io.WriteString(g.w, s)
+	}
+}
+
+// commands is the way around the guard, for the emitter alone: every write is one whole command and begins a line.
+func (g *Guard) commands() io.Writer { return commandWriter{g} }
+
+type commandWriter struct{ g *Guard }
+
+func (c commandWriter) Write(p []byte) (int, error) {
+	c.g.mu.Lock()
+	defer c.g.mu.Unlock()
+	c.g.flush()
+	c.g.raw(string(p))
+	if c.g.err != nil {
+		return 0, c.g.err
+	}
+	return len(p), nil
 }
 
 // Redacting is the writer for documents (JSON, XML, HTML) that escape for their own sink: it redacts, and leaves the rest.

@@ -58,8 +58,9 @@ func plain(s string) bool {
 	return true
 }
 
-// hidden reports characters that change how a line is split or read without being seen, and those that are none: XML
-// forbids U+FFFE and U+FFFF. A tab is left alone.
+// hidden reports characters that change how a line is split or read without being seen, those that a culture-aware
+// comparison passes over (the runners are .NET programs), and those that are none: XML forbids U+FFFE and U+FFFF. A tab is
+// left alone.
 func hidden(r rune) bool {
 	if r == '\t' {
 		return false
@@ -67,7 +68,8 @@ func hidden(r rune) bool {
 	if r&0xFFFE == 0xFFFE { // the last two of every plane
 		return true
 	}
-	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs) || r == utf8.RuneError
+	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs,
+		unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) || r == utf8.RuneError
 }
 
 // disarm breaks command introducers with a character that can be seen. Zero-width characters would not do: culture-aware

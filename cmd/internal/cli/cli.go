@@ -48,6 +48,7 @@ type app struct {
 	formats []string
 	stamps  []string
 	allowed []string
+	ci      string
 
 	repo *stamp.Repository
 	doc  *report.Document
@@ -64,6 +65,7 @@ func Main(ctx context.Context, args []string, env Env) (code int) {
 			}
 			a.hint("please report this with the lines above; nothing after this point was done")
 			code = exitBug
+			a.ended(code)
 		}
 		_ = a.out.Flush()
 		_ = a.err.Flush()
@@ -94,7 +96,7 @@ func newApp(env Env) *app {
 	}
 	// The runners read commands from both streams. Stdout belongs to the document: a mask in it would be no JSON, and would
 	// carry the secret into a file that somebody redirected it to.
-	a.emitter = &ci.Emitter{Platform: ci.Detect(env.Getenv), Getenv: env.Getenv, W: env.Stderr}
+	a.emitter = &ci.Emitter{Platform: ci.Detect(env.Getenv), Getenv: env.Getenv, Log: a.err, Redact: r}
 	return a
 }
 
@@ -107,12 +109,18 @@ func (a *app) root() *cobra.Command {
 		Version:       a.env.Version,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			a.doc.Command = strings.TrimPrefix(cmd.CommandPath(), "certstamp ")
+			platform, err := ci.Choose(a.ci, a.env.Getenv)
+			if err != nil {
+				return usagef("use --ci "+strings.Join(ci.Platforms, "|"), "%w", err)
+			}
+			a.emitter.Platform = platform
 			return a.checkFormats()
 		},
 	}
 	flags := root.PersistentFlags()
 	flags.StringArrayVar(&a.formats, "format", []string{"text"}, "how to say it: "+strings.Join(report.Formats, ", ")+", each also as FORMAT=FILE; repeatable")
 	flags.StringArrayVar(&a.allowed, "allow-path", nil, "a path outside the repository that may be opened; repeatable")
+	flags.StringVar(&a.ci, "ci", ci.Auto, "whose commands to write for masks, annotations and outputs: "+strings.Join(ci.Platforms, ", "))
 	root.SetVersionTemplate("certstamp {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("run "+cmd.CommandPath()+" --help", "%w", err)
@@ -225,6 +233,10 @@ func (a *app) finish(ctx context.Context, err error) int {
 		}
 		a.doc.Error = &report.Error{Code: f.code, Reason: f.reason, Message: a.redactor.Redact(f.Error()), Hint: f.hint}
 	}
+	if oerr := a.outputs(); oerr != nil && a.doc.Error == nil {
+		code = exitUsage
+		a.doc.Error = &report.Error{Code: code, Reason: "output", Message: a.redactor.Redact(oerr.Error()), Hint: "the command itself was done; take what it made from its report"}
+	}
 	for _, f := range a.formats {
 		werr := a.render(f)
 		switch {
@@ -250,6 +262,7 @@ func (a *app) finish(ctx context.Context, err error) int {
 			a.hint(e.Hint)
 		}
 	}
+	a.tell(code)
 	return code
 }
 

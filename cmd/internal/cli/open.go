@@ -162,7 +162,8 @@ func (a *app) checkPinned(name, digest string) error {
 func (a *app) inCI() bool {
 	switch strings.ToLower(a.env.Getenv("CI")) {
 	case "", "0", "false":
-		return a.emitter.Platform != ci.Plain
+		// What --ci says is about the log; it must not talk us out of being in a pipeline.
+		return a.emitter.Platform != ci.Plain || ci.Detect(a.env.Getenv) != ci.Plain
 	}
 	return true
 }
@@ -170,7 +171,7 @@ func (a *app) inCI() bool {
 // source is the repository and commit a plan is made from, as the CI system or git says; "none" outside a work tree.
 func (a *app) source(ctx context.Context, root string) (repository, commit string) {
 	get := a.env.Getenv
-	switch a.emitter.Platform {
+	switch ci.Detect(get) {
 	case ci.GitHub:
 		repository, commit = get("GITHUB_REPOSITORY"), get("GITHUB_SHA")
 	case ci.Azure:

@@ -112,11 +112,6 @@ func (a *app) plans(ctx context.Context, w wanted, out string) error {
 	if len(refused) > 0 {
 		return refusedf("plan-refused", "mend what the findings name, then plan again", "no plan for %s", strings.Join(refused, ", "))
 	}
-	if len(jobs) == 1 {
-		if err := a.emitter.Output("plan-sha256", a.doc.Stamps[0].PlanSHA256); err != nil {
-			return configuration(fmt.Errorf("set the step output: %w", err), "")
-		}
-	}
 	return nil
 }
 

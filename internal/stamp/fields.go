@@ -21,6 +21,7 @@ const (
 	bmcUserMax     = 16 // SEED: a BMC user name has at most 16 characters
 	windowPattern  = `^\S+ \d{2}:\d{2}-\d{2}:\d{2} \S+$`
 	resolvePattern = `^[^:]+:[0-9]+:.+$`
+	runnerPattern  = `^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`
 	notEmpty       = `\S`
 )
 
@@ -134,6 +135,11 @@ func fields(s *Stamp, o Options) []field {
 		{
 			key: "policy", help: "a file that tightens the policy or waives with a reason and an end date", pattern: notEmpty, form: "a path",
 			check: s.inside(o, &s.Policy), read: func(string) {},
+		},
+		{
+			key: "runner", kind: list, min: 1, max: 16, pattern: runnerPattern, form: "a runner label of letters, digits, dots, hyphens and underscores",
+			help: "the labels of the runner that reaches the stamp, for the jobs after the approval; default [self-hosted]",
+			each: func(v string) error { s.Runner = append(s.Runner, v); return nil },
 		},
 	}
 }

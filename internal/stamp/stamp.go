@@ -53,6 +53,9 @@ type Stamp struct {
 	Backup            string // directory, off the share; empty: none
 	Windows           Windows
 	Policy            string // file that tightens the policy; empty: none
+	// Runner holds the labels of the runner that reaches the stamp. It is no part of the target: a label lends no credential,
+	// and the environment's own runner group decides what runs there.
+	Runner []string
 
 	File   string // of this stamp, in the repository
 	Dir    string // directory of File
@@ -125,6 +128,7 @@ func (b BMC) IsZero() bool { return b.Update == "" }
 const (
 	DefaultPort          = 443
 	DefaultConfiguration = "PrivilegedEndpoint"
+	DefaultRunner        = "self-hosted"
 	defaultCertificates  = "certificates"
 	// bmcByPEP is the first release whose privileged endpoint changes the controllers itself (ROT-1910).
 	bmcByPEP = 1910
@@ -149,6 +153,9 @@ func (s *Stamp) fillIn(given func(path string) bool) {
 	}
 	if s.PEP.Transcripts != "" && s.PEP.TranscriptsUser == "" {
 		s.PEP.TranscriptsUser, s.PEP.TranscriptsPassword = s.Share.AccessUser, s.Share.AccessPassword
+	}
+	if len(s.Runner) == 0 {
+		s.Runner = []string{DefaultRunner}
 	}
 	if given("pep") && s.PEP.Configuration == "" {
 		s.PEP.Configuration = DefaultConfiguration

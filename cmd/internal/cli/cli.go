@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -52,6 +51,7 @@ type app struct {
 
 	repo *stamp.Repository
 	doc  *report.Document
+	made []output // by the command, besides what the document says
 }
 
 // Main runs one command and returns its exit code.
@@ -127,7 +127,7 @@ func (a *app) root() *cobra.Command {
 	})
 	root.SetHelpCommand(helpCommand())
 	root.AddCommand(
-		a.csrCommand(), a.packCommand(), a.validateCommand(), a.explainCommand(), a.targetCommand(), a.planCommand(),
+		a.csrCommand(), a.packCommand(), a.discoverCommand(), a.validateCommand(), a.explainCommand(), a.targetCommand(), a.planCommand(),
 		a.stageCommand(), a.rotateCommand(), a.verifyCommand(), a.unstageCommand(), a.bmcCommand(),
 		a.statusCommand(), a.supportCommand(), a.pepCommand(), a.simulateCommand(), a.demoCommand(), a.versionCommand(),
 	)
@@ -319,16 +319,8 @@ func (a *app) secret(r secret.Ref, field string) (secret.Value, error) {
 const maxSecret = 64 << 10
 
 func readSecretFile(path string) ([]byte, error) {
-	if err := regular(os.Stat(path)); err != nil {
-		return nil, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	if err == nil && len(b) > maxSecret {
+	b, err := readRegular(path, maxSecret)
+	if errors.Is(err, errTooLarge) {
 		err = fmt.Errorf("more than %d bytes: this is not a secret", maxSecret)
 	}
 	return b, err

@@ -3,6 +3,8 @@ package cli
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -93,4 +95,23 @@ func (a *app) besideStamp(s *stamp.Stamp, flag, name string) (root *os.Root, sho
 	shown = path.Join(s.Dir, name)
 	root, err = repo.Make(shown)
 	return root, shown, err
+}
+
+var errTooLarge = errors.New("too large")
+
+// readRegular reads a file that the pipeline named, wherever it lies.
+func readRegular(name string, most int64) ([]byte, error) {
+	if err := regular(os.Stat(name)); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(b)) > most {
+		err = fmt.Errorf("%w: more than %d bytes", errTooLarge, most)
+	}
+	return b, err
 }

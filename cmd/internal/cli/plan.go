@@ -43,6 +43,7 @@ func (a *app) planCommand() *cobra.Command {
 		kind, of     string
 		out, asOf    string
 		acceptHealth []string
+		matrix       bool
 	)
 	cmd := &cobra.Command{
 		Use:   "plan",
@@ -51,6 +52,9 @@ func (a *app) planCommand() *cobra.Command {
 			"SHA-256 of each file. It logs in nowhere. What must not be rotated gets no plan, with every reason at once.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if matrix {
+				return a.fanOut()
+			}
 			w.kind, w.rerunOf = plan.Kind(kind), plan.Kind(of)
 			if kinds := []plan.Kind{plan.External, plan.Internal, plan.BMC, plan.Rerun}; !slices.Contains(kinds, w.kind) {
 				return usagef("one of external, internal, bmc, rerun", "--kind %q is not a kind of plan", kind)
@@ -74,6 +78,7 @@ func (a *app) planCommand() *cobra.Command {
 	f.StringVar(&kind, "kind", string(plan.External), "external, internal, bmc or rerun")
 	f.StringVar(&of, "rerun-of", "", "with --kind rerun: external (default) or internal")
 	f.StringVar(&out, "out", "", "file to write, or folder for several stamps (default: plan-NAME.json here)")
+	f.BoolVar(&matrix, "matrix", false, "make no plan: print the jobs of the stamps with the labels of their runners, as a matrix for CI")
 	f.StringVar(&asOf, "as-of", "", "plan as of this time, RFC 3339 (default: now)")
 	f.StringArrayVar(&acceptHealth, "accept-health", nil, "TEST=REASON: a health test that may fail; repeatable")
 	f.StringVar(&w.reason, "reason", "", "of an internal rotation: \"compromise: …\" or \"alert: …\"")

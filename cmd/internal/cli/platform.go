@@ -5,6 +5,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,6 +21,9 @@ var results = map[int]string{
 
 // stampName is what may stand in a matrix, an environment's name and an artifact's.
 var stampName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+// output is one value for later steps.
+type output struct{ name, value string }
 
 // outputs tells later steps what was made. Paths are absolute: a later step may run in another directory.
 func (a *app) outputs() error {
@@ -37,9 +41,8 @@ func (a *app) outputs() error {
 			plans = append(plans, s)
 		}
 	}
-	type output struct{ name, value string }
-	var list []output
-	if len(names) > 0 {
+	list := a.made
+	if len(names) > 0 && !slices.ContainsFunc(list, func(o output) bool { return o.name == "stamps" }) {
 		b, err := json.Marshal(names)
 		if err != nil {
 			return err

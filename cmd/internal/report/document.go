@@ -28,6 +28,7 @@ type Document struct {
 	Verdict       validate.Verdict       `json:"verdict,omitempty"`
 	Complete      *bool                  `json:"complete,omitempty"`
 	Stamps        []Stamp                `json:"stamps,omitempty"`
+	Matrix        *Matrix                `json:"matrix,omitempty"` // the jobs that a pipeline makes of the stamps
 	Rules         []validate.Explanation `json:"rules,omitempty"`
 	Records       []Record               `json:"records,omitempty"`
 	Cmdlets       []Cmdlet               `json:"cmdlets,omitempty"`
@@ -68,6 +69,18 @@ type Stamp struct {
 type Certificate struct {
 	validate.CertificateReport
 	Path string `json:"path,omitempty"` // in the repository
+}
+
+// Matrix is what GitHub makes jobs of: fromJSON takes it as it is.
+type Matrix struct {
+	Include []MatrixJob `json:"include"`
+}
+
+// MatrixJob is the work on one stamp. Every text in it is of letters, digits, dots, hyphens and underscores, but for Path.
+type MatrixJob struct {
+	Stamp  string   `json:"stamp"`
+	Path   string   `json:"path"`   // the stamp's folder in the repository
+	Runner []string `json:"runner"` // labels
 }
 
 // Target is what a run may send credentials to.

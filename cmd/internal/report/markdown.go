@@ -128,6 +128,12 @@ func (m *marker) stamp(d *Document, s *Stamp) {
 	for _, f := range s.Facts {
 		m.block("| %s | %s |\n", code(f.Name), code(f.Value))
 	}
+	if len(s.Compared) > 0 {
+		m.block("\n| fact | before | after |\n|---|---|---|\n")
+	}
+	for _, c := range s.Compared {
+		m.block("| %s | %s | %s |\n", code(c.Fact), code(c.Before), code(c.After))
+	}
 	m.details(s.Findings, d.Command)
 	for _, e := range s.Errors {
 		m.fold("the stamp says", "", strings.Split(strings.TrimSuffix(e, "\n"), "\n"))

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"reflect"
@@ -21,6 +22,13 @@ func Text(w io.Writer, d *Document) error {
 			t.line("")
 		}
 		t.stamp(d, &d.Stamps[i])
+	}
+	if d.Matrix != nil {
+		m, err := json.Marshal(d.Matrix)
+		if err != nil {
+			return err
+		}
+		t.line("%s", string(m))
 	}
 	t.rules(d.Rules)
 	for _, c := range d.Cmdlets {

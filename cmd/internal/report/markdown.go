@@ -20,7 +20,7 @@ const maxMarkdown = 900 << 10
 // or a tag.
 func Markdown(w io.Writer, d *Document) error {
 	m := &marker{}
-	m.block("# certstamp %s%s\n", code(d.Command), dash(verdictWord(d.Verdict, d.Complete)))
+	m.block("%s\n# certstamp %s%s\n", Sticky, code(d.Command), dash(verdictWord(d.Verdict, d.Complete)))
 	if e := d.Error; e != nil {
 		m.block("\n**%s**: %s\n", code(e.Reason), code(e.Message))
 		if e.Hint != "" {
@@ -30,6 +30,7 @@ func Markdown(w io.Writer, d *Document) error {
 	if len(d.Stamps) > 1 {
 		m.overview(d)
 	}
+	m.gantt(d)
 	for i := range d.Stamps {
 		m.stamp(d, &d.Stamps[i])
 	}

@@ -14,7 +14,7 @@ var (
 	span = regexp.MustCompile("`[^`\n]*`")
 	// ours is every piece of a line that is not foreign: what may stand outside of code.
 	ours = regexp.MustCompile(`^[-A-Za-z0-9 .,:()/#*|>!&;\[\]✅❌⚠️⏭]*$`)
-	tags = strings.NewReplacer("<details><summary>", "", "</summary>", "", "</details>", "", "<br>", "", "<code>", "", "</code>", "", "&emsp;", "")
+	tags = strings.NewReplacer("<details><summary>", "", "</summary>", "", "</details>", "", "<br>", "", "<code>", "", "</code>", "", "&emsp;", "", Sticky, "")
 )
 
 // TestMarkdownHoldsForeignText: outside of code spans, code elements and fences nothing is foreign, and foreign text makes

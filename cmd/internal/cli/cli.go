@@ -127,7 +127,7 @@ func (a *app) root() *cobra.Command {
 	})
 	root.SetHelpCommand(helpCommand())
 	root.AddCommand(
-		a.csrCommand(), a.packCommand(), a.discoverCommand(), a.validateCommand(), a.explainCommand(), a.targetCommand(), a.planCommand(),
+		a.initCommand(), a.csrCommand(), a.packCommand(), a.discoverCommand(), a.validateCommand(), a.explainCommand(), a.targetCommand(), a.planCommand(),
 		a.stageCommand(), a.rotateCommand(), a.verifyCommand(), a.unstageCommand(), a.bmcCommand(),
 		a.statusCommand(), a.supportCommand(), a.pepCommand(), a.simulateCommand(), a.demoCommand(), a.versionCommand(),
 	)

@@ -16,6 +16,7 @@ want certtool gnutls-bin
 want pk12util libnss3-tools
 want smbclient smbclient
 want ss iproute2
+want shellcheck shellcheck
 [ -e /usr/sbin/smbd ] || need="$need samba"
 [ -e /usr/lib/python3/dist-packages/winrm ] || need="$need python3-winrm"
 

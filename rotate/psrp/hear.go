@@ -97,10 +97,9 @@ func (c *Core) poolMessage(m Message) error {
 	case PoolHostCall:
 		h, err := parseHostCall(v)
 		if err != nil {
-			c.ignore(m) // whom to answer it does not say
-			return nil  //nolint:nilerr // a question that cannot be answered must not end what runs
+			c.ignore(m)
 		}
-		return c.hostCall(m, h)
+		return c.hostCall(m, h) // refused as well as it can be
 	}
 	return nil
 }
@@ -198,9 +197,8 @@ func (c *Core) pipelineMessage(m Message) error {
 		h, err := parseHostCall(v)
 		if err != nil {
 			c.say(Unreadable{Type: m.Type, Err: err})
-			return nil //nolint:nilerr // the record carries the error
 		}
-		return c.hostCall(m, h)
+		return c.hostCall(m, h) // refused as well as it can be
 	}
 	r, _, err := decodeRecord(m.Type, v)
 	if err != nil {

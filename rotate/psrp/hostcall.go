@@ -58,12 +58,16 @@ func (h HostCall) object() *clixml.Object {
 	)
 }
 
+// parseHostCall returns the id of a call also when the rest is malformed, so that it can be refused.
 func parseHostCall(v any) (HostCall, error) {
 	o, _ := v.(*clixml.Object)
-	id, ok1 := o.Int("ci")
-	method, ok2 := o.Int("mi")
-	if !ok1 || !ok2 || method != int64(int32(method)) {
-		return HostCall{}, errors.New("psrp: a host call without id or method")
+	id, ok := o.Int("ci")
+	if !ok {
+		return HostCall{ID: voidCall}, errors.New("psrp: a host call without an id")
+	}
+	method, ok := o.Int("mi")
+	if !ok || method != int64(int32(method)) {
+		return HostCall{ID: id}, errors.New("psrp: a host call without a method")
 	}
 	h := HostCall{ID: id, Method: HostMethod(method)}
 	if mi := o.Object("mi"); mi != nil {

@@ -411,12 +411,16 @@ func TestUnreadableRecordDoesNotEndTheRun(t *testing.T) {
 		p.must(p.client.Invoke(pipelineID(t), Command{Name: "Get-X"}))
 		p.client.Outgoing()
 		f := Fragmenter{object: 3}
-		const question = `<Obj RefId="0"><MS><S N="mi">ReadLine</S></MS></Obj>`
+		const (
+			question = `<Obj RefId="0"><MS><S N="mi">ReadLine</S></MS></Obj>`
+			numbered = `<Obj RefId="0"><MS><I64 N="ci">7</I64></MS></Obj>` // no method, but somebody waits for an answer
+		)
 		for _, m := range []Message{
 			{Destination: ToClient, Type: PipelineOutput, Pipeline: pipelineID(t), Data: []byte("<S>cut")},
 			{Destination: ToClient, Type: ProgressRecord, Pipeline: pipelineID(t), Data: []byte("<S>not progress</S>")},
 			{Destination: ToClient, Type: PipelineHostCall, Pipeline: pipelineID(t), Data: []byte(question)},
 			{Destination: ToClient, Type: PoolHostCall, Data: []byte(question)},
+			{Destination: ToClient, Type: PipelineHostCall, Pipeline: pipelineID(t), Data: []byte(numbered)},
 			{Destination: ToClient, Type: UserEvent, Data: []byte("<Q/>")},                           // ignored, unread
 			{Destination: ToClient, Type: 0x00099999, Pipeline: pipelineID(t), Data: []byte("junk")}, // unknown
 			{Destination: ToClient, Type: PipelineStateMessage, Pipeline: pipelineID(t), Data: []byte(`<Obj RefId="0"><MS><I32 N="PipelineState">4</I32></MS></Obj>`)},
@@ -430,6 +434,11 @@ func TestUnreadableRecordDoesNotEndTheRun(t *testing.T) {
 			}
 		}
 		p.must(p.run())
+		for _, e := range p.said {
+			if a, ok := e.(HostAnswered); ok {
+				t.Errorf("an answer went out for a pipeline that has ended: %+v", a)
+			}
+		}
 		var types []string
 		for _, e := range p.events {
 			switch e := e.(type) {
@@ -441,13 +450,36 @@ func TestUnreadableRecordDoesNotEndTheRun(t *testing.T) {
 		}
 		want := []string{
 			"unreadable 0x41004", "unreadable 0x41010", "unreadable 0x41100", fmt.Sprintf("ignored 0x21100, %d bytes", len(question)),
-			"ignored 0x21008, 4 bytes", "ignored 0x99999, 4 bytes",
+			"unreadable 0x41100", "ignored 0x21008, 4 bytes", "ignored 0x99999, 4 bytes",
 		}
 		if diff := cmp.Diff(want, types); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		if _, ok := p.events[len(p.events)-1].(Ended); !ok {
 			t.Error("the run did not end")
+		}
+	})
+}
+
+// TestHalfAQuestionIsAnswered: a host call without a method still has somebody who waits for its id.
+func TestHalfAQuestionIsAnswered(t *testing.T) {
+	everyStep(t, func(t *testing.T, step int) {
+		p := opened(t, step)
+		p.must(p.client.Invoke(pipelineID(t), Command{Name: "Get-X"}))
+		f := Fragmenter{object: 3}
+		for _, b := range f.Fragments(Message{Destination: ToClient, Type: PipelineHostCall, Pipeline: pipelineID(t), Data: []byte(`<Obj RefId="0"><MS><I64 N="ci">7</I64></MS></Obj>`)}) {
+			p.must(p.client.Receive(pipelineID(t), b))
+		}
+		answered := false
+		for {
+			op, more := p.client.Outgoing()
+			if !more {
+				break
+			}
+			answered = answered || op.Kind == OpSend && op.Stream == "pr" && op.Pipeline == pipelineID(t)
+		}
+		if !answered {
+			t.Error("nobody was told that there is no answer")
 		}
 	})
 }

@@ -57,6 +57,8 @@ type peer struct {
 
 	// goes decides what becomes of the n-th request of an operation, counted from 1.
 	goes func(op string, n int) action
+	// status, when not nil, gives a redirection or the like to answer with; it is asked for the empty operation before a login.
+	status func(op string) int
 	// serve runs the pipeline; it is called in a goroutine of its own.
 	serve func(*peer, psrp.PipelineRequested)
 	pool  psrp.ServerConfig
@@ -150,6 +152,9 @@ func (p *peer) connection(nc net.Conn) {
 		p.mu.Lock()
 		p.trips++
 		p.mu.Unlock()
+		if p.redirect(nc, "", req.Header.Get("Authorization") != "") {
+			continue
+		}
 		if auth := req.Header.Get("Authorization"); auth != "" {
 			token, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(auth, "Negotiate "))
 			if err != nil || len(token) < 12 {
@@ -205,6 +210,15 @@ func (p *peer) connection(nc net.Conn) {
 	}
 }
 
+// redirect answers with the status of the operation, if it has one.
+func (p *peer) redirect(w io.Writer, op string, applies bool) bool {
+	if p.status == nil || !applies || p.status(op) == 0 {
+		return false
+	}
+	_, _ = fmt.Fprintf(w, "HTTP/1.1 %d X\r\nLocation: http://10.0.0.2:5985/wsman\r\nContent-Length: 0\r\n\r\n", p.status(op))
+	return true
+}
+
 func reply(w io.Writer, status int, authenticate, kind string, body []byte) {
 	text := fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: %d\r\n", status, len(body))
 	if authenticate != "" {
@@ -235,6 +249,9 @@ func (p *peer) request(nc net.Conn, sec *security, plain []byte) bool {
 	n := p.count[op]
 	p.log = append(p.log, op)
 	p.mu.Unlock()
+	if p.redirect(nc, op, true) {
+		return true
+	}
 	what := fine
 	if p.goes != nil {
 		what = p.goes(op, n)

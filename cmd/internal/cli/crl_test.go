@@ -111,6 +111,10 @@ func TestCheckCRL(t *testing.T) {
 		if err := os.WriteFile(s.path("certificates", "AAD", folder, folder+".pfx"), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
+		// With a twin of the file before it nothing would be fetched.
+		if err := os.Remove(s.path("certificates", "AAD", folder, folder+".crt")); err != nil {
+			t.Fatal(err)
+		}
 	}
 	// A second stamp of the same files.
 	west := filepath.Join(s.w.Repo, "stamps", "west")

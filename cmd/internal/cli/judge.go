@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +64,24 @@ func (a *app) judge(ctx context.Context, j *job, how judging) (*judgement, error
 	if out.tree, err = a.readTree(s, identity); err != nil {
 		return nil, err
 	}
-	if out.observed == nil && !how.offline && !how.noPassword {
+	in := validate.Input{
+		Stamp: s.Name, Simulated: s.Simulated, Domain: s.Domain(), Version: s.Version, Identity: s.Identity,
+		Optional: s.OptionalEndpoints, Policy: j.policy, AsOf: how.asOf, Files: out.tree.files, Listing: out.tree.listing,
+		NoPassword: how.noPassword, Anchors: j.anchors,
+	}
+	if !how.noPassword {
+		in.Password = out.password.Reveal()
+	}
+	asks := out.observed == nil && !how.offline && !how.noPassword
+	if (asks || how.crl != nil) && !how.noPassword && slices.ContainsFunc(in.Files, func(f validate.File) bool { return len(f.Twin) > 0 }) {
+		// Reviewers approved the twin. What opens to something else is not what they saw, and nobody out there hears of it.
+		if first := validate.Run(ctx, in); mistwinned(first) {
+			a.progress("%s: a file is not what its public twin shows: nothing is asked on the network", s.Name)
+			out.outcome = first
+			return out, ctx.Err()
+		}
+	}
+	if asks {
 		if out.observed, err = a.observe(ctx, j); err != nil {
 			return nil, err
 		}
@@ -72,16 +90,16 @@ func (a *app) judge(ctx context.Context, j *job, how judging) (*judgement, error
 	if err != nil {
 		return nil, err
 	}
-	in := validate.Input{
-		Stamp: s.Name, Simulated: s.Simulated, Domain: s.Domain(), Version: s.Version, Identity: s.Identity,
-		Optional: s.OptionalEndpoints, Policy: j.policy, AsOf: how.asOf, Files: out.tree.files, Listing: out.tree.listing,
-		NoPassword: how.noPassword, Installed: installed, Anchors: j.anchors,
-	}
-	if !how.noPassword {
-		in.Password = out.password.Reveal()
-	}
+	in.Installed = installed
 	out.outcome = a.apply(ctx, in, how)
 	return out, ctx.Err()
+}
+
+// mistwinned reports whether a file opened to other certificates than its twin shows.
+func mistwinned(o validate.Outcome) bool {
+	return slices.ContainsFunc(o.Report.Certificates, func(c validate.CertificateReport) bool {
+		return slices.ContainsFunc(c.Tests, func(f validate.Finding) bool { return f.ID == "twin" && f.Result == validate.Fail })
+	})
 }
 
 // apply runs the rules. Only an opened file says where its CRLs are, and the rules dial nothing: with CRLs to fetch they run

@@ -209,13 +209,7 @@ func (a *app) planInput(ctx context.Context, j *job, w wanted) (plan.Input, *jud
 	default:
 		in.InstalledCA = m
 	}
-	how := judging{asOf: w.asOf, observed: w.observed}
-	if how.observed == nil {
-		if how.observed, err = a.observe(ctx, j); err != nil {
-			return in, nil, err
-		}
-	}
-	judged, err := a.judge(ctx, j, how)
+	judged, err := a.judge(ctx, j, judging{asOf: w.asOf, observed: w.observed})
 	if err != nil {
 		return in, nil, err
 	}

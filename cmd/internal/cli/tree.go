@@ -54,7 +54,11 @@ func (a *app) readTree(s *stamp.Stamp, identity secret.Value) (*tree, error) {
 	}
 	t, err := collect(root.FS(), ".", level, s.Certificates, identities)
 	if err != nil {
-		return nil, configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), "the tree holds certificates as regular files, and no link leads out of it")
+		hint := hintOf(err)
+		if hint == "" {
+			hint = "the tree holds certificates as regular files, and no link leads out of it"
+		}
+		return nil, configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), hint)
 	}
 	return t, nil
 }
@@ -126,6 +130,9 @@ func readEntry(fsys fs.FS, p string, identities []age.Identity) (validate.File, 
 	if err != nil {
 		return validate.File{}, err
 	}
+	if bytes.HasPrefix(blob, []byte("version https://git-lfs.github.com/spec/")) {
+		return validate.File{}, pointerError{}
+	}
 	f := validate.File{Path: p, Blob: blob, PFX: blob}
 	if strings.HasSuffix(strings.ToLower(p), ".age") {
 		f.PFX = nil
@@ -195,6 +202,31 @@ func ageIdentities(v secret.Value) ([]age.Identity, error) {
 	return ids, nil
 }
 
+// pointerError says that Git LFS keeps the file, and the checkout only its name.
+type pointerError struct{}
+
+func (pointerError) Error() string { return "a pointer of Git LFS, not the file" }
+
+// Hint says what to do.
+func (pointerError) Hint() string {
+	return "check out with LFS (actions/checkout: lfs: true), or commit the file itself: it is small"
+}
+
+// sealedError says why an age file stays closed.
+type sealedError struct{ err error }
+
+func (e *sealedError) Error() string { return "open the age file: " + e.err.Error() }
+func (e *sealedError) Unwrap() error { return e.err }
+
+// Hint says what to do.
+func (e *sealedError) Hint() string {
+	var other *age.NoIdentityMatchError
+	if errors.As(e.err, &other) {
+		return "it is sealed for others: seal it for the recipient of the stamp's age-identity, as age-keygen -y prints it"
+	}
+	return "the file is damaged or no age file: seal it again with age -R recipients.txt"
+}
+
 // unseal opens an age file in memory, armoured or not.
 func unseal(b []byte, identities []age.Identity) ([]byte, error) {
 	var src io.Reader = bytes.NewReader(b)
@@ -203,11 +235,15 @@ func unseal(b []byte, identities []age.Identity) ([]byte, error) {
 	}
 	r, err := age.Decrypt(src, identities...)
 	if err != nil {
-		return nil, fmt.Errorf("open the age file: %w", err)
+		return nil, &sealedError{err}
 	}
-	out, err := io.ReadAll(io.LimitReader(r, int64(pfx.DefaultLimits().Size)+1))
+	most := int64(pfx.DefaultLimits().Size)
+	out, err := io.ReadAll(io.LimitReader(r, most+1))
+	if err == nil && int64(len(out)) > most {
+		err = fmt.Errorf("it holds more than %d bytes", most)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("open the age file: %w", err)
+		return nil, &sealedError{err}
 	}
 	return out, nil
 }

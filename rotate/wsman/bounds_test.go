@@ -75,7 +75,7 @@ func TestBodyBound(t *testing.T) {
 			case !sent:
 				t.Error("nothing was sent")
 			}
-			if spent := after.TotalAlloc - before.TotalAlloc; spent > 8*maxBody {
+			if spent := after.TotalAlloc - before.TotalAlloc; spent > 12*maxBody {
 				t.Errorf("%d bytes, chunked %v: %d bytes were allocated", size, chunked, spent)
 			}
 		}

@@ -60,11 +60,12 @@ type peer struct {
 	// status, when not nil, gives a redirection or the like to answer with; it is asked for the empty operation before a login.
 	status func(op string) int
 	// serve runs the pipeline; it is called in a goroutine of its own.
-	serve func(*peer, psrp.PipelineRequested)
-	pool  psrp.ServerConfig
-	mute  func(n int) bool // the connection dies right after the n-th AUTHENTICATE, counted from 1
-	code  uint32           // of faulty
-	slow  bool             // the client reads one byte at a time
+	serve  func(*peer, psrp.PipelineRequested)
+	noSeal int // the status with which a sealed body inside TLS is refused; negative: the connection ends
+	pool   psrp.ServerConfig
+	mute   func(n int) bool // the connection dies right after the n-th AUTHENTICATE, counted from 1
+	code   uint32           // of faulty
+	slow   bool             // the client reads one byte at a time
 
 	mu       sync.Mutex
 	core     *psrp.ServerCore
@@ -80,6 +81,7 @@ type peer struct {
 	refused  int
 	logins   int // AUTHENTICATEs that arrived
 	wire     bytes.Buffer
+	inside   []bool // whether each request inside TLS was sealed
 	wg       sync.WaitGroup
 }
 
@@ -194,7 +196,20 @@ func (p *peer) connection(nc net.Conn) {
 			continue
 		}
 		plain := body
-		if p.tls == nil {
+		sealedRequest := isSealed(req.Header.Get("Content-Type"))
+		if p.tls != nil {
+			p.mu.Lock()
+			p.inside = append(p.inside, sealedRequest)
+			p.mu.Unlock()
+			if sealedRequest && p.noSeal != 0 {
+				if p.noSeal < 0 {
+					return
+				}
+				reply(nc, p.noSeal, "", "", nil)
+				continue
+			}
+		}
+		if p.tls == nil || sealedRequest {
 			sealed, signature, err := parseSealed(body)
 			if err != nil {
 				reply(nc, 400, "", "", nil)
@@ -203,6 +218,12 @@ func (p *peer) connection(nc net.Conn) {
 			if plain, err = sec.Unwrap(sealed, signature); err != nil {
 				return
 			}
+		}
+		if !sealedRequest {
+			if !p.request(nc, nil, plain) {
+				return
+			}
+			continue
 		}
 		if !p.request(nc, sec, plain) {
 			return
@@ -295,7 +316,7 @@ func (p *peer) request(nc net.Conn, sec *security, plain []byte) bool {
 		reply(nc, 200, "", soapType, []byte(answer))
 		return true
 	}
-	if p.tls != nil {
+	if sec == nil {
 		reply(nc, status, "", soapType, []byte(answer))
 		return true
 	}

@@ -73,7 +73,8 @@ func (g *Gate) accept() {
 }
 
 // Transport exchanges envelopes over one authenticated connection, which it opens when needed. One exchange runs at a
-// time. On HTTP every body is sealed both ways; on HTTPS the channel is bound to the login and bodies are plain.
+// time. On HTTP every body is sealed both ways; on HTTPS the channel is bound to the login, and bodies are sealed as well
+// where the host takes that.
 type Transport struct {
 	cfg   *Config
 	lock  chan struct{}
@@ -117,6 +118,10 @@ func (t *Transport) exchange(ctx context.Context, envelope []byte, once bool) (r
 		}
 		a, wrote, err := t.post(ctx, envelope)
 		sent = sent || wrote
+		if t.cfg.TLS && t.cfg.inside.judge(a, wrote) && attempt == 0 && !once && err == nil {
+			t.drop()
+			continue
+		}
 		switch {
 		case err != nil:
 			t.drop()
@@ -309,8 +314,8 @@ func (t *Transport) login(ctx context.Context, c *conn) (sealer, error) {
 	switch {
 	case c.broken:
 		return nil, errors.New("the host closes the connection after the login")
-	case c.binding != nil:
-		return nil, nil // bodies are plain inside TLS
+	case t.cfg.TLS && t.cfg.inside.plain():
+		return nil, nil
 	}
 	return nc.SecuritySession(), nil
 }

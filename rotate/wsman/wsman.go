@@ -1,5 +1,6 @@
 // Package wsman carries PowerShell remoting over WS-Management (MS-WSMV): SOAP envelopes in HTTP posts, with NTLM that
-// seals every body (MS-NLMP) on HTTP, or TLS with a pinned certificate or authority.
+// seals every body (MS-NLMP) on HTTP, or TLS with a pinned certificate or authority, and the seal inside where the host
+// takes it.
 //
 // Dial opens a session on one host, Session.Invoke runs a cmdlet, and Run hands out its records while they arrive. A
 // session has two connections, because a Receive blocks the one it waits on for up to a minute.
@@ -55,6 +56,8 @@ type Config struct {
 	RecoveryWindow   time.Duration                                                        // how long a lost connection is sought again; 10 min when zero
 	IdleTimeout      time.Duration                                                        // after which the server drops an unused shell; its own default when zero
 	InvocationInfo   bool                                                                 // see psrp.Config
+
+	inside *inside // what a host does with sealed bodies inside TLS
 }
 
 // Options of one Invoke.
@@ -121,6 +124,7 @@ func (c Config) resolved() (Config, error) {
 	if c.Gate == nil {
 		c.Gate = &Gate{}
 	}
+	c.inside = &inside{}
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
 	}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +21,7 @@ import (
 // maxJobs is how many jobs GitHub makes of a matrix.
 const maxJobs = 256
 
-var stampFolder = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`)
+var stampFolder = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`) })
 
 func (a *app) discoverCommand() *cobra.Command {
 	var base, head string
@@ -265,7 +266,7 @@ func (a *app) jobsAre(stamps []*stamp.Stamp) error {
 		if !stampName.MatchString(s.Name) {
 			return fmt.Errorf("stamp name %q was let through", s.Name) // the reader of the file has the same pattern
 		}
-		if !stampFolder.MatchString(s.Dir) {
+		if !stampFolder().MatchString(s.Dir) {
 			return configuration(fmt.Errorf("the folder of the stamp %s is %q, and a job gets it as an argument", s.Name, s.Dir), "name it like the stamp: stamps/"+s.Name)
 		}
 		names = append(names, s.Name)

@@ -63,11 +63,11 @@ func eventOf(name string, payload []byte) (span, error) {
 	default:
 		return span{head: "HEAD", everything: fmt.Sprintf("the event %q compares nothing", name)}, nil
 	}
-	if s.base != "" && !objectName.MatchString(s.base) || !objectName.MatchString(s.head) || s.base == "" && s.everything == "" {
+	if s.base != "" && !objectName().MatchString(s.base) || !objectName().MatchString(s.head) || s.base == "" && s.everything == "" {
 		return span{}, fmt.Errorf("the payload of %q names the commits %.80q and %.80q", name, s.base, s.head)
 	}
 	return s, nil
 }
 
 // zeros reports whether an object's name means that there is none.
-func zeros(id string) bool { return objectName.MatchString(id) && strings.Trim(id, "0") == "" }
+func zeros(id string) bool { return objectName().MatchString(id) && strings.Trim(id, "0") == "" }

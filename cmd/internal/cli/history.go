@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -30,7 +31,7 @@ type history struct {
 	getenv func(string) string
 }
 
-var objectName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
+var objectName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`) })
 
 // run asks git for bytes. The arguments are fixed words and object names; nothing of the repository becomes an option, the
 // child sees none of our secrets, fetches nothing, and is killed when it has more to say than we are ready to hear.
@@ -81,7 +82,7 @@ func (h history) commit(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	id := string(bytes.TrimSpace(b))
-	if !objectName.MatchString(id) {
+	if !objectName().MatchString(id) {
 		return "", fmt.Errorf("git rev-parse answers %q for %q", id, name)
 	}
 	return id, nil
@@ -94,7 +95,7 @@ func (h history) fork(ctx context.Context, base, head string) (string, error) {
 		return "", err
 	}
 	id := string(bytes.TrimSpace(b))
-	if !objectName.MatchString(id) {
+	if !objectName().MatchString(id) {
 		return "", fmt.Errorf("git merge-base answers %q", id)
 	}
 	return id, nil
@@ -160,7 +161,7 @@ func (h history) snapshot(ctx context.Context, commit string) (*snapshot, error)
 		}
 		facts, name, ok := strings.Cut(entry, "\t")
 		f := strings.Fields(facts)
-		if !ok || len(f) != 4 || !objectName.MatchString(f[2]) {
+		if !ok || len(f) != 4 || !objectName().MatchString(f[2]) {
 			return nil, fmt.Errorf("git ls-tree answers %.80q, which is no entry", entry)
 		}
 		size, err := strconv.ParseInt(f[3], 10, 64)

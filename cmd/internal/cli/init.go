@@ -11,6 +11,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"text/template"
 	"unicode/utf16"
 
@@ -40,7 +41,9 @@ var starterFiles = [][2]string{ //nolint:gochecknoglobals // a table
 }
 
 // actionReference is OWNER/REPO[/FOLDER]@COMMIT. A tag can be moved to other code by whoever owns it; a commit cannot.
-var actionReference = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}(/[A-Za-z0-9._-]{1,100})?@[0-9a-f]{40}$`)
+var actionReference = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}(/[A-Za-z0-9._-]{1,100})?@[0-9a-f]{40}$`)
+})
 
 // newStamp is what the stamp file of a starter repository says.
 type newStamp struct {
@@ -57,7 +60,7 @@ func (a *app) initCommand() *cobra.Command {
 			"FQDN, version, CloudID and the addresses of the privileged endpoint out of AzureStackStampInformation.json, as Get-AzureStackStampInformation gives it.",
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if !actionReference.MatchString(action) {
+			if !actionReference().MatchString(action) {
 				return usagef("name the release you trust: --action OWNER/certstamp@COMMIT, with the 40 digits of the commit", "--action %q is no action pinned by commit", action)
 			}
 			s := newStamp{Name: name, Region: "east", FQDN: "azurestack.contoso.com", Version: "1.2301.2.58", Hosts: []string{"10.0.0.11", "10.0.0.12", "10.0.0.13"}}
@@ -154,8 +157,10 @@ const (
 )
 
 var (
-	dnsName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$`)
-	cloudID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,127}$`)
+	dnsName = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$`)
+	})
+	cloudID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,127}$`) })
 )
 
 // information reads what Get-AzureStackStampInformation says. Each value becomes a line of YAML, so each has a form that can
@@ -178,7 +183,7 @@ func information(b []byte) (newStamp, error) {
 		return s, fmt.Errorf("RegionName is %.80q, which is no region", in.RegionName)
 	}
 	fqdn, ok := strings.CutPrefix(domain, s.Region+".")
-	if !ok || len(fqdn) > 200 || !dnsName.MatchString(fqdn) {
+	if !ok || len(fqdn) > 200 || !dnsName().MatchString(fqdn) {
 		return s, fmt.Errorf("ExternalDomainFQDN is %.80q, where a name that begins with %q is wanted", in.ExternalDomainFQDN, s.Region+".")
 	}
 	s.FQDN = fqdn
@@ -186,7 +191,7 @@ func information(b []byte) (newStamp, error) {
 		return s, fmt.Errorf("StampVersion is %.80q: it does not begin like a build, 1.2301.2.58", in.StampVersion)
 	}
 	s.Version = in.StampVersion
-	if s.CloudID = in.CloudID; s.CloudID != "" && !cloudID.MatchString(s.CloudID) {
+	if s.CloudID = in.CloudID; s.CloudID != "" && !cloudID().MatchString(s.CloudID) {
 		return s, fmt.Errorf("CloudID is %.80q, which is none", in.CloudID)
 	}
 	var err error

@@ -257,6 +257,9 @@ func (p *peer) request(nc net.Conn, sec *security, plain []byte) bool {
 		p.t.Errorf("peer: %v", err)
 		return false
 	}
+	if bytes.Count(plain, []byte(`xml:lang="en-US"`)) != 2 { // Locale and DataLocale: in any other culture the endpoint's cmdlets break
+		p.t.Errorf("peer: a request in another language: %.500s", plain)
+	}
 	header := root.child(nsSOAP, "Header")
 	act := header.child(nsAddressing, "Action").content()
 	id := header.child(nsAddressing, "MessageID").content()

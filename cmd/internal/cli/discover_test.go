@@ -24,8 +24,8 @@ type checkout struct {
 
 func newCheckout(t *testing.T) *checkout {
 	t.Helper()
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is not installed")
+	if _, err := exec.LookPath("git"); err != nil && os.Getenv("CI") == "" {
+		t.Skip("NOT TESTED: git is not installed")
 	}
 	c := &checkout{t: t, dir: t.TempDir()}
 	c.git("init", "-q", "-b", "main")

@@ -3,8 +3,6 @@ package cli
 import (
 	"crypto/rand"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -97,9 +95,7 @@ func (a *app) besideStamp(s *stamp.Stamp, flag, name string) (root *os.Root, sho
 	return root, shown, err
 }
 
-var errTooLarge = errors.New("too large")
-
-// readRegular reads a file that the pipeline named, wherever it lies.
+// readRegular reads a file that the pipeline or the command line named, wherever it lies.
 func readRegular(name string, most int64) ([]byte, error) {
 	if err := regular(os.Stat(name)); err != nil {
 		return nil, err
@@ -109,9 +105,5 @@ func readRegular(name string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(b)) > most {
-		err = fmt.Errorf("%w: more than %d bytes", errTooLarge, most)
-	}
-	return b, err
+	return readStream(f, most)
 }

@@ -131,7 +131,7 @@ func TestInformation(t *testing.T) {
 		"empty":                  {"", "not the JSON", 2},
 		"a list":                 {"[]", "not the JSON", 2},
 		"deep":                   {strings.Repeat(`{"a":`, 20000), "not the JSON", 2},
-		"large":                  {strings.Repeat(" ", 1<<20) + stampInformation, "too large", 2},
+		"large":                  {strings.Repeat(" ", 1<<20) + stampInformation, "larger than", 2},
 		"YAML in the region":     {change("RegionName", "paw\nsimulated: true"), `"paw\nsimulated: true"`, 2},
 		"a command in the FQDN":  {change("ExternalDomainFQDN", "paw.x\n::error::y"), "ExternalDomainFQDN", 2},
 		"FQDN without a region":  {change("ExternalDomainFQDN", "azurestack.contoso.com"), `begins with "paw."`, 2},

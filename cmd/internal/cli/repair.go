@@ -115,14 +115,4 @@ func topOf(p pfx.Pack) *x509.Certificate {
 }
 
 // readNamed reads a file that the command line named.
-func readNamed(name string) ([]byte, error) {
-	if err := regular(os.Stat(name)); err != nil {
-		return nil, err
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return readStream(f, maxFile)
-}
+func readNamed(name string) ([]byte, error) { return readRegular(name, maxFile) }

@@ -184,10 +184,12 @@ func readStream(f fs.File, most int64) ([]byte, error) {
 	}
 	b, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err == nil && int64(len(b)) > most {
-		err = fmt.Errorf("larger than %d bytes", most)
+		err = fmt.Errorf("%w than %d bytes", errTooLarge, most)
 	}
 	return b, err
 }
+
+var errTooLarge = errors.New("larger")
 
 // ageIdentities parses an age identity file. No secret, no identities.
 func ageIdentities(v secret.Value) ([]age.Identity, error) {

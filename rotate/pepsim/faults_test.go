@@ -3,6 +3,7 @@ package pepsim
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -69,9 +70,12 @@ func TestAFrozenSocketThaws(t *testing.T) {
 	if got := r.run(r.dial(), "Get-AzureStackStampInformation"); len(got.values) != 1 || time.Since(begun) < 100*time.Millisecond {
 		t.Errorf("%d answers after %v", len(got.values), time.Since(begun))
 	}
-	r = newRehearsal(t, func(c *Config) { c.Faults = []Fault{{On: "Command", Nth: []int{1}, Do: faultFreezeAfter}} })
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	r = newRehearsal(t, func(c *Config) {
+		c.Faults = []Fault{{On: "Command", Nth: []int{1}, Do: faultFreezeAfter}}
+		c.History = untilLine{Writer: c.History, word: `"event":"action-started"`, found: cancel}
+	})
 	run := r.dial().Invoke(ctx, psrp.Command{Name: "Start-SecretRotation", Params: r.order()}, wsman.Options{AtMostOnce: true})
 	var unknown *psrp.OutcomeUnknownError
 	if _, err := run.Result(); !errors.As(err, &unknown) || !unknown.Sent {
@@ -80,4 +84,20 @@ func TestAFrozenSocketThaws(t *testing.T) {
 	if n := strings.Count(r.history.String(), `"event":"action-started"`); n != 1 {
 		t.Errorf("%d rotations were started", n)
 	}
+}
+
+// untilLine calls found when a line with the word was written.
+type untilLine struct {
+	io.Writer
+	word  string
+	found func()
+}
+
+func (u untilLine) Write(b []byte) (int, error) {
+	defer func() {
+		if strings.Contains(string(b), u.word) {
+			u.found()
+		}
+	}()
+	return u.Writer.Write(b)
 }

@@ -31,6 +31,11 @@ type Config struct {
 	// Simulated says which peers may be dialled: a simulated plan only loopback, a real one anything but loopback.
 	Simulated bool
 
+	// Record, when not nil, makes what a recording of the session with a host is written to (see wsman.Leader), or nil for
+	// none. Hide are secrets beyond those that the session is given itself.
+	Record func(host string) io.WriteCloser
+	Hide   []secret.Value
+
 	Dial             func(ctx context.Context, network, address string) (net.Conn, error) // a plain dialer when nil
 	Rand             io.Reader
 	Logger           *slog.Logger
@@ -67,6 +72,9 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 		c, err := cfg.host(h)
 		if err != nil {
 			return nil, err
+		}
+		if cfg.Record != nil {
+			c.Record = cfg.Record(h)
 		}
 		session, err := wsman.Dial(ctx, c)
 		if err == nil {
@@ -139,7 +147,7 @@ func (c Config) host(h string) (wsman.Config, error) {
 		Locale:     "en-US", // any other culture breaks Test-AzureStack and more (PEP-2012)
 		AllowHosts: []string{host},
 		Dial:       c.dialer(), Rand: c.Rand, Logger: c.Logger, Wait: c.Wait,
-		OperationTimeout: c.OperationTimeout, RecoveryWindow: c.RecoveryWindow,
+		OperationTimeout: c.OperationTimeout, RecoveryWindow: c.RecoveryWindow, Hide: c.Hide,
 	}, nil
 }
 

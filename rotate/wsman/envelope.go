@@ -21,7 +21,6 @@ const (
 
 	anonymous = nsAddressing + "/role/anonymous"
 
-	signalStop      = "powershell/signal/crtl_c" // the transposed letters are the protocol's
 	signalTerminate = nsShell + "/signal/terminate"
 	stateDone       = nsShell + "/CommandState/Done"
 )
@@ -37,6 +36,7 @@ type request struct {
 	name    string // for the log
 	action  string
 	shell   string // selector, empty for Create
+	stream  string // of Receive: the CommandId, empty for the pool
 	options []option
 	body    string // XML
 }
@@ -138,6 +138,7 @@ func sendRequest(shell, command, stream string, data []byte) request {
 func receiveRequest(shell, command string) request {
 	return request{
 		name:    "Receive",
+		stream:  command,
 		action:  nsShell + "/Receive",
 		shell:   shell,
 		options: []option{{"WSMAN_CMDSHELL_OPTION_KEEPALIVE", "True", false}},

@@ -66,7 +66,6 @@ func TestEnvelopes(t *testing.T) {
 			selector + options(`<w:Option Name="WSMAN_CMDSHELL_OPTION_KEEPALIVE">True</w:Option>`),
 			`<rsp:Receive><rsp:DesiredStream CommandId="CM">stdout</rsp:DesiredStream></rsp:Receive>`,
 		},
-		{signalRequest("SH", "CM", signalStop), shell + "Signal", selector, `<rsp:Signal CommandId="CM"><rsp:Code>powershell/signal/crtl_c</rsp:Code></rsp:Signal>`},
 		{deleteRequest("SH"), transfer + "Delete", selector, ``},
 		{disconnectRequest("SH"), shell + "Disconnect", selector, `<rsp:Disconnect><rsp:BufferMode>Drop</rsp:BufferMode></rsp:Disconnect>`},
 		{reconnectRequest("SH", ""), shell + "Reconnect", selector, ``},

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/binary"
@@ -83,6 +85,30 @@ type peer struct {
 	wire     bytes.Buffer
 	inside   []bool // whether each request inside TLS was sealed
 	wg       sync.WaitGroup
+	tapes    []*kept      // a recording of each session
+	fed      bytes.Buffer // what the fragments of the client held
+}
+
+// tapeKey saves a key for each session.
+var tapeKey = sync.OnceValue(func() *rsa.PrivateKey {
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return k
+})
+
+// replay plays what the sessions of a test have recorded, and looks for the password in it.
+func (p *peer) replay(t *testing.T) {
+	t.Helper()
+	for _, tape := range p.tapes {
+		if bytes.Contains(tape.Bytes(), []byte(testPassword)) {
+			t.Error("a recording holds the password")
+		}
+		if tape.closed && !t.Failed() {
+			replay(t, tape.Bytes())
+		}
+	}
 }
 
 func newPeer(t testing.TB) *peer {
@@ -93,7 +119,10 @@ func newPeer(t testing.TB) *peer {
 }
 
 func (p *peer) config() Config {
+	tape := &kept{}
+	p.tapes = append(p.tapes, tape)
 	return Config{
+		Record: tape, key: tapeKey(),
 		Host: "10.0.0.1", User: testUser, Password: secret.New(testPassword), AllowHosts: []string{"10.0.0.1"},
 		Dial: func(context.Context, string, string) (net.Conn, error) {
 			client, server := net.Pipe()
@@ -382,6 +411,7 @@ func (p *peer) feed(command, text string) error {
 	if err != nil {
 		p.t.Errorf("peer: %v", err)
 	}
+	p.fed.Write(b)
 	id := psrp.GUID{}
 	if command != "" {
 		if id, err = parseID(command); err != nil {

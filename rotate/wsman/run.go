@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 
 	"github.com/certstamp/certstamp/rotate/psrp"
 	"github.com/certstamp/certstamp/rotate/psrp/clixml"
 )
 
-// Run is one command under way. Read Records, or call Result to discard them, from one goroutine; Stop may be called
-// from any.
+// Run is one command under way. Read Records, or call Result to discard them, from one goroutine.
 type Run struct {
 	session *Session
 	ctx     context.Context // of Invoke: the run lives as long as the call that started it
@@ -25,18 +25,13 @@ type Run struct {
 	pending []psrp.Record
 	result  psrp.Result
 	err     error
+	kinds   map[string]int // of the records, for a recording
 }
 
 // ErrBusy means that the session is running another command, or is closed.
 var ErrBusy = &hinted{
 	text: "wsman: the session runs one command at a time",
 	hint: "wait for the command that runs, or open another session",
-}
-
-// ErrNotStoppable means that a command that changes something is never stopped half-way.
-var ErrNotStoppable = &hinted{
-	text: "wsman: a changing command is not stopped",
-	hint: "leave it running: detach, and ask the stamp how it ended",
 }
 
 // Invoke sends a command and returns when the server has taken it, or when that failed; Result tells which. Cancelling
@@ -60,6 +55,7 @@ func (s *Session) Invoke(ctx context.Context, cmd psrp.Command, o Options) *Run 
 	}
 	r.command = id.String()
 	s.run = r
+	s.rec.invoke(cmd, o.AtMostOnce)
 	ctx, done := s.guard(ctx)
 	defer done()
 	if err := s.start(ctx, r, id, cmd); err != nil {
@@ -81,6 +77,7 @@ func (s *Session) Prepare(ctx context.Context) error {
 	case s.core.HasKey():
 		return nil
 	}
+	s.rec.do("prepare")
 	ctx, done := s.guard(ctx)
 	defer done()
 	err := s.exchange(ctx)
@@ -136,7 +133,7 @@ func (s *Session) launch(ctx context.Context, r *Run) error {
 func (s *Session) command(ctx context.Context, r *Run, op psrp.Op) error {
 	request := commandRequest(s.shell, r.command, op.Data)
 	if r.once {
-		if err := s.control.renew(ctx); err != nil {
+		if err := s.renew(ctx); err != nil {
 			return fmt.Errorf("wsman: command: %w", err)
 		}
 	}
@@ -168,7 +165,7 @@ func (s *Session) command(ctx context.Context, r *Run, op psrp.Op) error {
 			defer cancel() // one at most
 			window = w
 		}
-		if s.cfg.Wait(window, s.backoff(attempt)) != nil {
+		if s.wait(window, s.backoff(attempt)) != nil {
 			return fmt.Errorf("wsman: command: %w", err)
 		}
 	}
@@ -257,6 +254,7 @@ func (r *Run) step(ctx context.Context) error {
 		switch e := event.(type) {
 		case psrp.Said:
 			r.pending = append(r.pending, e.Record)
+			r.count(e.Record)
 		case psrp.Ended:
 			ended = &e
 		case psrp.Ignored:
@@ -302,26 +300,18 @@ func (r *Run) fail(err error) {
 func (r *Run) finish(err error) {
 	r.ended = true
 	r.err = err
+	if r.session.run == r {
+		r.session.rec.heard(r.kinds, r.result, err)
+	}
 }
 
-// Stop asks the server to stop a command that only reads; Records and Result then see it end as Stopped, unless their
-// context was cancelled. Stop takes at most ten seconds of its own.
-func (r *Run) Stop(ctx context.Context) error {
-	if r.once {
-		return ErrNotStoppable
+// count keeps, for a recording, how many records of each kind came.
+func (r *Run) count(record psrp.Record) {
+	if r.session.rec == nil {
+		return
 	}
-	if !r.started {
-		return errors.New("wsman: stop: the command was not started")
+	if r.kinds == nil {
+		r.kinds = map[string]int{}
 	}
-	if r.session.closing.Load() {
-		return fmt.Errorf("wsman: stop: %w", ErrBusy) // it would open a connection that nobody closes
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-	defer cancel()
-	s := r.session
-	_, _, err := s.call(ctx, s.control, signalRequest(s.shell, r.command, signalStop), false)
-	if err != nil {
-		return fmt.Errorf("wsman: stop: %w", err)
-	}
-	return nil
+	r.kinds[strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", record), "psrp."))]++
 }

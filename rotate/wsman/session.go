@@ -14,12 +14,22 @@ import (
 	"github.com/certstamp/certstamp/rotate/psrp/clixml"
 )
 
+// lane is a way to the host on which one exchange runs at a time.
+type lane interface {
+	exchange(ctx context.Context, envelope []byte, once bool) (reply []byte, sent bool, err error)
+	renew(ctx context.Context) error // makes sure of a connection that has just logged in
+	connected() bool
+	Dials() int64
+	Close() error
+}
+
 // Session is a runspace pool on one host. It runs one command at a time.
 type Session struct {
 	cfg     *Config
 	client  client
-	control *Transport // everything but Receive
-	receive *Transport // Receive alone, because it blocks its connection
+	control lane // everything but Receive
+	receive lane // Receive alone, because it blocks its connection
+	rec     *recorder
 	core    *psrp.Core
 	shell   string
 
@@ -35,7 +45,12 @@ type Session struct {
 }
 
 // Dial opens a session. A *ConnectError means that another host may be tried; ErrUnauthorized means that none must be.
-func Dial(ctx context.Context, cfg Config) (*Session, error) {
+func Dial(ctx context.Context, cfg Config) (session *Session, err error) {
+	defer func() {
+		if err != nil && cfg.Record != nil {
+			_ = cfg.Record.Close() // once more than needed where the session got so far
+		}
+	}()
 	c, err := cfg.resolved()
 	if err != nil {
 		return nil, err
@@ -49,7 +64,7 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 		return nil, fmt.Errorf("wsman: %w", err)
 	}
 	core, err := psrp.NewCore(psrp.Config{
-		Pool: pool, Rand: c.Rand, FragmentSize: fragmentSize, InvocationInfo: c.InvocationInfo,
+		Pool: pool, Rand: c.Rand, FragmentSize: fragmentSize, InvocationInfo: c.InvocationInfo, Key: c.key,
 	})
 	if err != nil {
 		return nil, err
@@ -63,13 +78,15 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 			locale:    c.Locale,
 			operation: FormatDuration(c.OperationTimeout),
 		},
-		control: newTransport(&c),
-		receive: newTransport(&c),
-		core:    core,
-		shell:   pool.String(),
+		core:  core,
+		shell: pool.String(),
 	}
+	s.control, s.receive = c.ways()
 	if c.IdleTimeout > 0 {
 		s.client.idle = FormatDuration(c.IdleTimeout)
+	}
+	if s.rec, err = newRecorder(&c, s.client.operation, s.client.idle); err != nil {
+		return nil, err
 	}
 	if err := s.open(ctx); err != nil {
 		s.abandon(ctx)
@@ -137,7 +154,7 @@ func (s *Session) create(ctx context.Context, fragments []byte) error {
 		case attempt == 0 && !sent, attempt+1 >= createAttempts:
 			return fmt.Errorf("wsman: create: %w", s.unconnected(err))
 		}
-		if err := s.cfg.Wait(ctx, s.backoff(attempt)); err != nil {
+		if err := s.wait(ctx, s.backoff(attempt)); err != nil {
 			return err
 		}
 	}
@@ -156,7 +173,7 @@ func (s *Session) unconnected(err error) error {
 func (s *Session) opening() time.Duration { return min(s.cfg.RecoveryWindow, time.Minute) }
 
 // call makes one round trip. sent tells whether a byte of the request reached the socket.
-func (s *Session) call(ctx context.Context, t *Transport, r request, once bool) (body *element, sent bool, err error) {
+func (s *Session) call(ctx context.Context, t lane, r request, once bool) (body *element, sent bool, err error) {
 	id, err := clixml.NewGUID(s.cfg.Rand)
 	if err != nil {
 		return nil, false, fmt.Errorf("wsman: %w", err)
@@ -166,7 +183,9 @@ func (s *Session) call(ctx context.Context, t *Transport, r request, once bool) 
 	if len(envelope) > maxEnvelope {
 		return nil, false, fmt.Errorf("wsman: %s: an envelope of %d bytes, at most %d", r.name, len(envelope), maxEnvelope)
 	}
+	begun := time.Now()
 	reply, sent, err := t.exchange(ctx, envelope, once)
+	s.rec.exchange(ctx, r, begun, envelope, reply, sent, err)
 	if err == nil {
 		body, err = parseReply(reply, r.action, messageID)
 	}
@@ -195,7 +214,7 @@ func (s *Session) flush(ctx context.Context, r *Run) error {
 			}
 			if op.Stream == "pr" || op.Pipeline.IsZero() {
 				// The connection may have idled since the last command, and died.
-				if err := s.control.renew(ctx); err != nil {
+				if err := s.renew(ctx); err != nil {
 					return fmt.Errorf("wsman: send: %w", err)
 				}
 			}
@@ -245,7 +264,7 @@ func (s *Session) receiveStream(ctx context.Context, stream psrp.GUID, patience 
 	lost := false // an answer was on its way when the connection broke
 	for attempt := 0; ; attempt++ {
 		if s.early > mostEarly {
-			if err := s.cfg.Wait(ctx, s.backoff(min(s.early-mostEarly-1, 5))); err != nil {
+			if err := s.wait(ctx, s.backoff(min(s.early-mostEarly-1, 5))); err != nil {
 				return false, err
 			}
 		}
@@ -282,7 +301,7 @@ func (s *Session) receiveStream(ctx context.Context, stream psrp.GUID, patience 
 			defer cancel() // at most a few, and each ends with its own time
 			window = w
 		}
-		if s.cfg.Wait(window, s.backoff(attempt)) != nil {
+		if s.wait(window, s.backoff(attempt)) != nil {
 			if ctx.Err() != nil {
 				return false, ctx.Err()
 			}
@@ -335,6 +354,22 @@ func (s *Session) reconnect(ctx context.Context, command string) error {
 	return nil
 }
 
+// renew makes sure of the control lane.
+func (s *Session) renew(ctx context.Context) error {
+	err := s.control.renew(ctx)
+	s.rec.unconnected(ctx, err)
+	return err
+}
+
+// wait pauses between attempts. It fails when no time is left.
+func (s *Session) wait(ctx context.Context, d time.Duration) error {
+	err := s.cfg.Wait(ctx, d)
+	if err != nil {
+		s.rec.do("waited")
+	}
+	return err
+}
+
 // Close ends the session. A pipeline that is still running is left alone: the session then detaches from it. Close works
 // after the context of the session was cancelled, within ten seconds of its own.
 func (s *Session) Close(ctx context.Context) error {
@@ -345,12 +380,14 @@ func (s *Session) Close(ctx context.Context) error {
 	if running {
 		return s.Detach(ctx)
 	}
+	s.rec.do("close")
 	return s.leave(ctx, deleteRequest(s.shell), farewells)
 }
 
 // Detach ends the session and leaves its pipeline running. Where the endpoint can, it is asked to drop further output,
 // which would otherwise block the cmdlet once the server's buffer is full.
 func (s *Session) Detach(ctx context.Context) error {
+	s.rec.do("detach")
 	s.interrupt()
 	return s.leave(ctx, disconnectRequest(s.shell), 1)
 }
@@ -362,6 +399,7 @@ func (s *Session) leave(ctx context.Context, r request, attempts int) error {
 		return nil
 	}
 	s.closed = true
+	defer s.rec.end(nil)
 	most := closeTimeout
 	if at, ok := ctx.Deadline(); ok && ctx.Err() == nil {
 		most = min(most, time.Until(at)) // who is in a hurry says so; one who was cancelled says nothing about this
@@ -383,7 +421,7 @@ func (s *Session) tell(ctx context.Context, r request, most time.Duration, attem
 		if err == nil || !transient(err) {
 			return // a fault is an answer too: the shell is gone or stays, and the log has the code
 		}
-		if s.cfg.Wait(ctx, s.backoff(attempt)) != nil {
+		if s.wait(ctx, s.backoff(attempt)) != nil {
 			return
 		}
 	}
@@ -396,6 +434,7 @@ func (s *Session) abandon(ctx context.Context) {
 		return
 	}
 	s.closed = true
+	s.rec.end(nil)
 	_ = s.control.Close()
 	_ = s.receive.Close()
 }

@@ -40,6 +40,9 @@ func world(t *testing.T, f func(t *testing.T, p *peer)) {
 				}
 			}
 			p.wg.Wait()
+			if !slow {
+				p.replay(t)
+			}
 		})
 	}
 }
@@ -442,9 +445,6 @@ func TestChangingCommandGoesOutOnce(t *testing.T) {
 			if err := errOf(s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true}).Result()); !errors.Is(err, ErrBusy) {
 				t.Errorf("fault %d: second Invoke: %v", what, err)
 			}
-			if err := r.Stop(t.Context()); !errors.Is(err, ErrNotStoppable) {
-				t.Errorf("Stop: %v", err)
-			}
 			_ = s.Close(t.Context())
 			if p.operations("Command") != 1 || p.operations("Delete") != 0 || p.operations("Signal") != 0 {
 				t.Errorf("fault %d: operations %v", what, p.log)
@@ -718,21 +718,6 @@ func TestRefusedKeyExchangeEndsTheSession(t *testing.T) {
 	})
 }
 
-func TestStopAfterCloseSaysNothing(t *testing.T) {
-	world(t, func(t *testing.T, p *peer) {
-		p.serve = countTo(2)
-		s := mustDial(t, p)
-		r := s.Invoke(t.Context(), readOnly, Options{})
-		_ = s.Close(t.Context())
-		if err := r.Stop(t.Context()); !errors.Is(err, ErrBusy) {
-			t.Errorf("got %v", err)
-		}
-		if p.operations("Signal") != 0 || p.conns != 2 {
-			t.Errorf("%d connections, operations %v", p.conns, p.log)
-		}
-	})
-}
-
 func TestLogTellsNoSecret(t *testing.T) {
 	world(t, func(t *testing.T, p *peer) {
 		p.serve = countTo(2)
@@ -837,33 +822,6 @@ func TestCloseBesideARun(t *testing.T) {
 		if p.operations("Disconnect") != 1 || p.operations("Delete") != 0 {
 			t.Errorf("operations %v", p.log)
 		}
-	})
-}
-
-func TestStop(t *testing.T) {
-	world(t, func(t *testing.T, p *peer) {
-		id := make(chan psrp.GUID, 1)
-		p.serve = func(p *peer, r psrp.PipelineRequested) { id <- r.ID }
-		p.goes = func(op string, n int) action {
-			if op == "Signal" && n == 1 {
-				p.finish(<-id, psrp.PipelineStopped, &psrp.ErrorRecord{ID: "PipelineStopped"})
-			}
-			return fine
-		}
-		s := mustDial(t, p)
-		r := s.Invoke(t.Context(), readOnly, Options{})
-		go func() {
-			time.Sleep(5 * time.Second)
-			if err := r.Stop(t.Context()); err != nil {
-				t.Error(err)
-			}
-		}()
-		result, err := r.Result()
-		var stopped *psrp.PipelineError
-		if !errors.As(err, &stopped) || result.State != psrp.PipelineStopped {
-			t.Errorf("got %+v, %v", result, err)
-		}
-		_ = s.Close(t.Context())
 	})
 }
 
@@ -978,7 +936,7 @@ func TestUnansweredLoginsAreCountedOverSessions(t *testing.T) {
 	world(t, func(t *testing.T, p *peer) {
 		p.mute = func(int) bool { return true }
 		cfg := p.config()
-		cfg.Gate = &Gate{}
+		cfg.Gate, cfg.Record = &Gate{}, nil
 		for n := range 6 {
 			_, err := Dial(t.Context(), cfg)
 			if got, want := errors.Is(err, ErrUnanswered), n >= mostUnanswered-1; got != want {
@@ -1153,7 +1111,7 @@ func TestLoginThatDoesNotHold(t *testing.T) {
 
 func TestHintsAreGiven(t *testing.T) {
 	for _, err := range []error{
-		ErrUnauthorized, ErrUnanswered, ErrBusy, ErrNotStoppable, ErrUnsealed, ErrNoNTLM, ErrCertificate, &Fault{Code: FaultAccessDenied}, &Fault{Code: FaultConfiguration},
+		ErrUnauthorized, ErrUnanswered, ErrBusy, ErrUnsealed, ErrNoNTLM, ErrCertificate, &Fault{Code: FaultAccessDenied}, &Fault{Code: FaultConfiguration},
 		&Fault{Code: 2150859173}, &ConnectError{Err: errors.New("x")}, &ConnectError{Err: ErrNoNTLM}, &psrp.OutcomeUnknownError{},
 	} {
 		var h interface{ Hint() string }

@@ -92,6 +92,14 @@ func NewTransport(cfg Config) (*Transport, error) {
 	return newTransport(&c), nil
 }
 
+// ways are the two lanes of a session.
+func (c *Config) ways() (control, receive lane) {
+	if c.lanes != nil {
+		return c.lanes()
+	}
+	return newTransport(c), newTransport(c)
+}
+
 func newTransport(cfg *Config) *Transport {
 	return &Transport{cfg: cfg, lock: make(chan struct{}, 1)}
 }

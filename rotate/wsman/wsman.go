@@ -7,12 +7,13 @@
 //
 // What it never does: send credentials or a body in clear, follow a redirect, use a proxy, offer Basic, log a payload,
 // try a password again that was refused, or send a changing command twice. Cancelling a context leaves the pipeline
-// running on the server; only Run.Stop stops one.
+// running on the server, and nothing stops one.
 package wsman
 
 import (
 	"context"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -57,7 +58,14 @@ type Config struct {
 	IdleTimeout      time.Duration                                                        // after which the server drops an unused shell; its own default when zero
 	InvocationInfo   bool                                                                 // see psrp.Config
 
-	inside *inside // what a host does with sealed bodies inside TLS
+	// Record, when not nil, gets a scrubbed recording of the session (see Leader), and is closed with it. Hide are secrets
+	// beyond the password and those among the parameters, should the host know and repeat them.
+	Record io.WriteCloser
+	Hide   []secret.Value
+
+	inside *inside            // what a host does with sealed bodies inside TLS
+	key    *rsa.PrivateKey    // of the key exchange; drawn when needed if nil
+	lanes  func() (a, b lane) // the ways to the host; connections when nil
 }
 
 // Options of one Invoke.

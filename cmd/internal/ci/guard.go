@@ -7,6 +7,7 @@ import (
 	"html"
 	"io"
 	"net/url"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -21,6 +22,14 @@ const maxLine = 64 << 10
 type Redactor struct {
 	mu    sync.RWMutex
 	forms []string // longest first
+	known []secret.Value
+}
+
+// Known returns the secrets themselves, for who has to look for them in other ways.
+func (r *Redactor) Known() []secret.Value {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Clone(r.known)
 }
 
 // minRedacted is the shortest form that is searched for: shorter ones would eat innocent text.
@@ -40,6 +49,7 @@ func (r *Redactor) Add(v secret.Value) {
 		base64.StdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s)))
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.known = append(r.known, v)
 	for _, f := range forms {
 		if len(f) >= minRedacted {
 			r.forms = append(r.forms, f)

@@ -47,6 +47,7 @@ type app struct {
 	formats []string
 	stamps  []string
 	allowed []string
+	tape    string // a folder for recordings of sessions with the endpoint
 	ci      string
 
 	repo *stamp.Repository

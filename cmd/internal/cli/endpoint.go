@@ -31,6 +31,9 @@ func (a *app) endpointConfig(p plan.PEP, simulated bool) (pep.Config, error) {
 	if cfg.Password, err = a.secret(ref, "pep.password"); err != nil {
 		return pep.Config{}, err
 	}
+	if err := a.recorded(&cfg); err != nil {
+		return pep.Config{}, err
+	}
 	if p.CA != "" {
 		repo, err := a.repository()
 		if err != nil {

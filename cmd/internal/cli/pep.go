@@ -56,6 +56,7 @@ func (a *app) pepCommand() *cobra.Command {
 		},
 	}
 	a.stampFlag(cmd)
+	a.recordFlag(cmd)
 	f := cmd.Flags()
 	f.StringVar(&k.host, "host", "", "HOST[:PORT] to ask without a stamp file; not in CI")
 	f.StringVar(&k.user, "user", "", "login, with --host")
@@ -232,12 +233,7 @@ func loopback(host string) bool {
 
 // noteUnplanned writes down what a person does outside every plan, before it is done.
 func (a *app) noteUnplanned(name string, call plan.Call, reason string) error {
-	file := a.path(filepath.Join(stateDir, strings.Map(func(r rune) rune {
-		if strings.ContainsRune(`:/\[]`, r) {
-			return '_'
-		}
-		return r
-	}, name), "unplanned.jsonl"))
+	file := a.path(filepath.Join(stateDir, fileWord(name), "unplanned.jsonl"))
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return environment("journal", err, "")
 	}

@@ -51,8 +51,12 @@ func TestPipeline(t *testing.T) {
 				{"verify", "verify: " + total + " endpoints serve the planned certificate", "verify: " + total},
 				{"unstage", "unstage: removed: ", "unstage: absent: "},
 			} {
+				args := append([]string{step.command}, bound...)
+				if step.command == "rotate" {
+					args = append(args, "--record", "../tapes")
+				}
 				for _, want := range []string{step.first, step.again} {
-					if a := s.must(env, append([]string{step.command}, bound...)...); !strings.Contains(a.stdout, want) {
+					if a := s.must(env, args...); !strings.Contains(a.stdout, want) {
 						t.Errorf("%s said\n%s\nwanted %q", step.command, a.stdout, want)
 					}
 				}
@@ -74,6 +78,7 @@ func TestPipeline(t *testing.T) {
 				t.Errorf("status said\n%s", a.stdout)
 			}
 			s.must(nil, "--format", "html="+filepath.Join(s.w.Dir, "report.html"), "validate", "--stamp", s.name())
+			tapes(t, filepath.Join(s.w.Dir, "tapes"))
 			s.holdsNoSecret()
 		})
 	}

@@ -66,6 +66,7 @@ func (a *app) rotateCommand() *cobra.Command {
 	how.flags(cmd)
 	cmd.Flags().BoolVar(&check, "check", false, "only say whether the rotation could start now")
 	cmd.Flags().BoolVar(&attach, "attach", false, "only find out how a rotation that was started comes out")
+	a.recordFlag(cmd)
 	cmd.Flags().DurationVar(&most, "max-duration", 0, "leave after this long, as an interrupt does: the rotation runs on (55m, say, for a CI job of an hour)")
 	return cmd
 }

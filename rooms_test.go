@@ -21,7 +21,8 @@ const module = "github.com/certstamp/certstamp/"
 var edges = map[string]map[string]string{
 	"internal/secret":  {},
 	"internal/journal": {},
-	"internal/live":    {},
+	"internal/live":    {"internal/crew": "endpoints are asked side by side"},
+	"internal/crew":    {},
 	"policies":         {},
 	"pfx":              {},
 	"internal/stamp": {
@@ -36,9 +37,11 @@ var edges = map[string]map[string]string{
 		"policies":          "rule parameters, catalogue and transitions are data",
 		"pfx":               "the subject of every rule",
 		"validate/authroot": "the operator's list of public roots is one of the inputs",
+		"internal/crew":     "files are judged side by side",
 	},
 	"validate/crl": {
-		"validate": "it answers the questions of an outcome, and its verdicts are an input of the next run",
+		"validate":      "it answers the questions of an outcome, and its verdicts are an input of the next run",
+		"internal/crew": "lists are fetched side by side",
 	},
 	"validate/authroot": {
 		"pfx": "PEM, DER and P7B are read in one place",
@@ -50,6 +53,7 @@ var edges = map[string]map[string]string{
 	"stage": {
 		"internal/plan": "its typed section",
 		"validate":      "what the layout doctor says is a finding",
+		"internal/crew": "files are read and written side by side",
 	},
 	"stage/smb": {
 		"internal/secret": "the password of the login",

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/certstamp/certstamp/internal/crew"
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/validate"
 )
@@ -88,7 +89,7 @@ func Publish(ctx context.Context, sh Share, sec plan.StageSection, digest string
 		return t.result, err
 	}
 	var (
-		asking sync.WaitGroup
+		asking crew.Group
 		full   error
 	)
 	asking.Go(func() { full = t.space(data) })
@@ -351,7 +352,7 @@ func (t *transaction) upload(data map[string][]byte) error {
 // parallel does one thing for each name, several at a time, and returns the first error.
 func parallel(names []string, do func(string) error) error {
 	var (
-		wait  sync.WaitGroup
+		wait  crew.Group
 		mu    sync.Mutex
 		first error
 		slots = make(chan struct{}, workers)

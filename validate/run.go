@@ -6,8 +6,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 
+	"github.com/certstamp/certstamp/internal/crew"
 	"github.com/certstamp/certstamp/policies"
 )
 
@@ -53,7 +53,7 @@ func Run(ctx context.Context, in Input) Outcome {
 
 // each runs f for 0 … n-1, at most GOMAXPROCS at a time. Every call writes to its own place, so order does not matter.
 func each(n int, f func(int)) {
-	var wg sync.WaitGroup
+	var wg crew.Group
 	slots := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)))
 	for i := range n {
 		slots <- struct{}{}

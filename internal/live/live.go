@@ -20,8 +20,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/certstamp/certstamp/internal/crew"
 )
 
 // Target is one endpoint to look at.
@@ -138,7 +139,7 @@ func (o Observer) Observe(ctx context.Context, targets []Target) []Observation {
 	}
 	out := make([]Observation, len(targets))
 	slots := make(chan struct{}, o.Parallel)
-	var wait sync.WaitGroup
+	var wait crew.Group
 	for i, t := range targets {
 		wait.Go(func() { out[i] = o.target(ctx, t, slots) })
 	}
@@ -159,7 +160,7 @@ func (o Observer) target(ctx context.Context, t Target, slots chan struct{}) Obs
 		return Observation{Target: t, Samples: []Served{failed(ctx, t, "", err)}}
 	}
 	found := make([][]Served, len(addresses))
-	var wait sync.WaitGroup
+	var wait crew.Group
 	for i, a := range addresses {
 		wait.Go(func() { found[i] = o.address(ctx, t, a, slots) })
 	}
@@ -181,7 +182,7 @@ func (o Observer) address(ctx context.Context, t Target, address string, slots c
 		return out
 	}
 	rest := make([]Served, o.Samples-len(out))
-	var wait sync.WaitGroup
+	var wait crew.Group
 	for i := range rest {
 		wait.Go(func() { rest[i] = o.slot(ctx, t, address, slots) })
 	}

@@ -24,6 +24,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/certstamp/certstamp/internal/crew"
 	"github.com/certstamp/certstamp/validate"
 )
 
@@ -66,7 +67,7 @@ type key struct {
 func (c *Checker) Check(ctx context.Context, questions []validate.CRLQuestion, simulated bool, at time.Time) map[string]validate.CRL {
 	answers := make([]validate.CRL, len(questions))
 	slots := make(chan struct{}, maxParallel)
-	var wait sync.WaitGroup
+	var wait crew.Group
 	for i, q := range questions {
 		slots <- struct{}{}
 		wait.Go(func() {

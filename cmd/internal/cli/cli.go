@@ -19,6 +19,7 @@ import (
 
 	"github.com/certstamp/certstamp/cmd/internal/ci"
 	"github.com/certstamp/certstamp/cmd/internal/report"
+	"github.com/certstamp/certstamp/internal/crew"
 	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/internal/stamp"
 )
@@ -61,7 +62,11 @@ func Main(ctx context.Context, args []string, env Env) (code int) {
 	defer func() {
 		if p := recover(); p != nil {
 			a.progress("certstamp: bug: %v", p)
-			for l := range strings.Lines(string(debug.Stack())) {
+			stack := debug.Stack()
+			if beside, ok := p.(*crew.Panic); ok {
+				stack = beside.Stack
+			}
+			for l := range strings.Lines(string(stack)) {
 				a.progress("  %s", strings.TrimRight(l, "\n"))
 			}
 			a.hint("please report this with the lines above; nothing after this point was done")

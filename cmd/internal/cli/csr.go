@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/certstamp/certstamp/cmd/internal/report"
 	"github.com/certstamp/certstamp/csr"
+	"github.com/certstamp/certstamp/internal/crew"
 	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/internal/stamp"
 	"github.com/certstamp/certstamp/pfx"
@@ -426,7 +426,7 @@ type made struct {
 func generate(ctx context.Context, specs []csr.Spec, sealKey seal) ([]made, error) {
 	out := make([]made, len(specs))
 	failed := make([]error, len(specs))
-	var wg sync.WaitGroup
+	var wg crew.Group
 	for i, s := range specs {
 		wg.Go(func() {
 			if failed[i] = ctx.Err(); failed[i] != nil {

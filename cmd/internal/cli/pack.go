@@ -15,7 +15,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/certstamp/certstamp/cmd/internal/report"
 	"github.com/certstamp/certstamp/csr"
+	"github.com/certstamp/certstamp/internal/crew"
 	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/internal/stamp"
 	"github.com/certstamp/certstamp/pfx"
@@ -399,7 +399,7 @@ func (p packing) openKeys(ctx context.Context, requests *os.Root, bundles []bund
 	keys := make([]crypto.Signer, len(bundles))
 	failed := make([]error, len(bundles))
 	opened := map[string]int{}
-	var wg sync.WaitGroup
+	var wg crew.Group
 	for i, b := range bundles {
 		if _, ok := opened[b.entry.Key]; ok {
 			continue

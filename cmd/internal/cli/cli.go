@@ -61,15 +61,7 @@ func Main(ctx context.Context, args []string, env Env) (code int) {
 	a := newApp(env)
 	defer func() {
 		if p := recover(); p != nil {
-			a.progress("certstamp: bug: %v", p)
-			stack := debug.Stack()
-			if beside, ok := p.(*crew.Panic); ok {
-				stack = beside.Stack
-			}
-			for l := range strings.Lines(string(stack)) {
-				a.progress("  %s", strings.TrimRight(l, "\n"))
-			}
-			a.hint("please report this with the lines above; nothing after this point was done")
+			a.bug(p)
 			code = exitBug
 			a.ended(code)
 		}
@@ -91,6 +83,19 @@ func Main(ctx context.Context, args []string, env Env) (code int) {
 		a.formats = formatsIn(args)
 	}
 	return a.finish(ctx, err)
+}
+
+// bug tells of a panic, here or beside us.
+func (a *app) bug(p any) {
+	stack := debug.Stack()
+	if beside, ok := p.(*crew.Panic); ok {
+		stack = beside.Stack
+	}
+	a.progress("certstamp: bug: %v", p)
+	for l := range strings.Lines(string(stack)) {
+		a.progress("  %s", strings.TrimRight(l, "\n"))
+	}
+	a.hint("please report this with the lines above; nothing after this point was done")
 }
 
 func newApp(env Env) *app {

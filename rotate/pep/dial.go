@@ -41,6 +41,7 @@ type Config struct {
 	Logger           *slog.Logger
 	Wait             func(ctx context.Context, d time.Duration) error
 	OperationTimeout time.Duration
+	IdleTimeout      time.Duration // after which the host ends a session that nobody uses, with what runs in it; its own default when zero
 	RecoveryWindow   time.Duration
 }
 
@@ -147,7 +148,7 @@ func (c Config) host(h string) (wsman.Config, error) {
 		Locale:     "en-US", // any other culture breaks Test-AzureStack and more (PEP-2012)
 		AllowHosts: []string{host},
 		Dial:       c.dialer(), Rand: c.Rand, Logger: c.Logger, Wait: c.Wait,
-		OperationTimeout: c.OperationTimeout, RecoveryWindow: c.RecoveryWindow, Hide: c.Hide,
+		OperationTimeout: c.OperationTimeout, RecoveryWindow: c.RecoveryWindow, IdleTimeout: c.IdleTimeout, Hide: c.Hide,
 	}, nil
 }
 

@@ -59,6 +59,7 @@ func (a *app) bmc(ctx context.Context, b *bound, how binding) error {
 	if err != nil {
 		return err
 	}
+	cfg.IdleTimeout = 0
 	out, err := bmc.Run(ctx, bmc.Deps{
 		Dial: func(ctx context.Context) (bmc.Endpoint, error) {
 			s, err := pep.Dial(ctx, cfg)

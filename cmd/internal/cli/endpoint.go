@@ -13,6 +13,10 @@ import (
 	"github.com/certstamp/certstamp/validate"
 )
 
+// readingIdle is when the endpoint ends a session that only read, if we were killed: it counts against the account's quota
+// of 25, for two hours if nothing is asked. A session that changes something keeps the endpoint's own time.
+const readingIdle = 15 * time.Minute
+
 // endpointConfig is the way to the privileged endpoint as a plan has it. The password is resolved here, after the target
 // was checked.
 func (a *app) endpointConfig(p plan.PEP, simulated bool) (pep.Config, error) {
@@ -22,7 +26,7 @@ func (a *app) endpointConfig(p plan.PEP, simulated bool) (pep.Config, error) {
 	}
 	cfg := pep.Config{
 		Hosts: p.Hosts, TLS: p.TLS, Pin: p.Pin, User: p.User, Configuration: p.Configuration, Simulated: simulated,
-		Logins: &pep.Logins{},
+		Logins: &pep.Logins{}, IdleTimeout: readingIdle,
 	}
 	if simulated {
 		// A simulated hour takes seconds, and so do the silences in it.

@@ -97,6 +97,7 @@ func (a *app) pep(ctx context.Context, k asking, args []string) error {
 		return configuration(err, "")
 	}
 	if k.unplanned != "" {
+		cfg.IdleTimeout = 0
 		if err := a.noteUnplanned(name, call, k.unplanned); err != nil {
 			return err
 		}

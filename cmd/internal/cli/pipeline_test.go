@@ -78,7 +78,9 @@ func TestPipeline(t *testing.T) {
 				t.Errorf("status said\n%s", a.stdout)
 			}
 			s.must(nil, "--format", "html="+filepath.Join(s.w.Dir, "report.html"), "validate", "--stamp", s.name())
-			tapes(t, filepath.Join(s.w.Dir, "tapes"))
+			if b, err := os.ReadFile(tapes(t, filepath.Join(s.w.Dir, "tapes"))[0]); err != nil || bytes.Contains(b, []byte("idleTimeout")) {
+				t.Errorf("the session that rotates asks for less time than the endpoint gives: %v", err)
+			}
 			s.holdsNoSecret()
 		})
 	}

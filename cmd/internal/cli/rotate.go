@@ -223,6 +223,7 @@ func (a *app) rotation(b *bound, file string) (rotate.Job, rotate.Deps, *watcher
 	if err != nil {
 		return rotate.Job{}, rotate.Deps{}, nil, err
 	}
+	cfg.IdleTimeout = 0
 	windows, err := stamp.ParseWindows(p.Rotate.Windows)
 	if err != nil {
 		return rotate.Job{}, rotate.Deps{}, nil, refusedf("plan", "make a new plan", "the plan's windows: %w", err)

@@ -66,9 +66,9 @@ func dialFailure(ctx context.Context, err error) error {
 	return environment("network", err, "")
 }
 
-// guardStamp logs in, holds the stamp against the plan, and asks whether it is rotating. It comes before
+// guardStamp logs in, holds the stamp against the plan, and asks how its last rotation stands. It comes before
 // the first change, under the share's lock.
-func (a *app) guardStamp(ctx context.Context, b *bound) error {
+func (a *app) guardStamp(ctx context.Context, b *bound, restore bool) error {
 	p := b.plan
 	cfg, err := a.endpointConfig(p.Rotate.PEP, p.Simulated)
 	if err != nil {
@@ -96,6 +96,10 @@ func (a *app) guardStamp(ctx context.Context, b *bound) error {
 	}
 	if st.Running() {
 		return refusedf("rotating", "wait for its end: certstamp rotate --attach, or certstamp pep Get-ActionStatus", "the stamp is rotating now (%q)", st.Word)
+	}
+	if r := p.Rotate; st.Known && st.State == pep.Failed && !restore && !r.Rerun && r.Fresh == "" {
+		// rotate would refuse it too, but only after the files that the rerun needs had given way to these.
+		return refusedf("last-failed", "certstamp plan --kind rerun; or plan with --fresh REASON", "the stamp's last rotation is %q: nothing else is staged until it is rerun", st.Word)
 	}
 	return nil
 }

@@ -51,6 +51,11 @@ func TestFailedThenRerun(t *testing.T) {
 	// Nor does a new plan of the same kind: the stamp's last rotation failed.
 	again := s.plan("again.json", "--as-of", time.Now().UTC().Add(time.Minute).Format(time.RFC3339))
 	s.check(s.run(nil, append([]string{"rotate"}, again...)...), 1, "last-failed", "rerun")
+	share := print(t, filepath.Join(s.s.Share, "Certificates"))
+	s.check(s.run(nil, append([]string{"stage"}, again...)...), 1, "last rotation is \"Failed\"", "rerun")
+	if print(t, filepath.Join(s.s.Share, "Certificates")) != share {
+		t.Error("a set that cannot be rotated was staged")
+	}
 
 	rerun := s.plan("rerun.json", "--kind", "rerun")
 	if err := os.RemoveAll(filepath.Join(s.s.Share, "Certificates", "AAD", "ACSBlob")); err != nil {

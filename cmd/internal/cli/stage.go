@@ -129,7 +129,7 @@ func (a *app) mayPublish(ctx context.Context, b *bound, sh stage.Share, restore 
 		return err
 	}
 	if !asserted(b.plan, plan.AssertNoPEPCheck) {
-		return a.guardStamp(ctx, b)
+		return a.guardStamp(ctx, b, restore)
 	}
 	a.progress("the privileged endpoint is not asked, as the plan asserts")
 	// So the journal's word is all there is: a set is never swapped under a rotation.

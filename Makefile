@@ -8,7 +8,7 @@ OUT ?= demo-out
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo demo-smb ci lint fmt vet bench bench-smb fuzz chaos chaos-smb wine deps tools
+.PHONY: help build test demo demo-smb ci lint fmt vet bench bench-smb fuzz chaos chaos-smb wine deps tools image
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,7 @@ test: deps ## all tests
 ci: deps tools fmt vet lint ## what the gate runs: format, vet on every platform, lint, race tests, the demo, chaos
 	$(MAKE) demo OUT=$$(mktemp -d)/demo
 	$(MAKE) wine
+	$(MAKE) image
 	CGO_ENABLED=1 $(GO) test -race -timeout 12m ./...
 
 fmt: tools
@@ -66,6 +67,9 @@ chaos-smb: deps ## kill client or server at 200 random moments of a stage over S
 
 wine: ## run the Windows binary under Wine: the demo, and validate against what Linux says
 	scripts/wine.sh
+
+image: ## make the container image without an engine, and run certstamp out of it
+	GO=$(GO) scripts/image.sh
 
 deps:
 	@scripts/deps.sh

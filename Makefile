@@ -8,7 +8,7 @@ OUT ?= demo-out
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo demo-smb ci lint fmt vet bench bench-smb fuzz chaos chaos-smb wine deps tools image
+.PHONY: help build test demo demo-smb ci lint fmt vet bench bench-smb fuzz chaos chaos-smb wine deps tools image dist
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ wine: ## run the Windows binary under Wine: the demo, and validate against what 
 
 image: ## make the container image without an engine, and run certstamp out of it
 	GO=$(GO) scripts/image.sh
+
+dist: ## make what a release consists of in ./dist: binaries, archives, SBOMs, checksums
+	GO=$(GO) VERSION=$(VERSION) scripts/dist.sh
 
 deps:
 	@scripts/deps.sh

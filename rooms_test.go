@@ -123,6 +123,7 @@ var onlyFrom = map[string][]string{
 	"github.com/cloudsoda/go-smb2":          {"stage/smb"},
 	"github.com/masterzen/winrm":            {"rotate/wsman"},
 	"github.com/sethvargo/go-githubactions": {"cmd/internal/ci"},
+	"github.com/spf13/cobra/doc":            {"cmd/internal/dist"}, // writes manual pages, and would bring Markdown into the binary
 }
 
 type file struct {

@@ -98,6 +98,11 @@ func (a *app) bug(p any) {
 	a.hint("please report this with the lines above; nothing after this point was done")
 }
 
+// Commands is the tree of commands, for what is generated out of it. It is there to be read, not to be run.
+func Commands(version string) *cobra.Command {
+	return newApp(Env{Version: version, Getenv: func(string) string { return "" }}).root()
+}
+
 func newApp(env Env) *app {
 	r := &ci.Redactor{}
 	a := &app{

@@ -1,0 +1,294 @@
+package main_test
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"debug/buildinfo"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const releaseTime = 1700000000
+
+// distribute makes what `make dist` makes, for the system that the test runs on and for Windows, out of a folder.
+func distribute(t *testing.T, from string, env ...string) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "dist")
+	cmd := exec.Command("sh", "scripts/dist.sh")
+	cmd.Dir = from
+	sbom := "no"
+	if tools, _ := filepath.Glob(filepath.Join(top, ".tools", "cyclonedx-gomod-*")); len(tools) > 0 || os.Getenv("CI") == "true" {
+		sbom = "yes" // installing the tool takes minutes: only where that was done, or must be
+	}
+	cmd.Env = append(os.Environ(), "DIST="+out, "VERSION=v1.2.3", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", releaseTime), "SBOM="+sbom, "PLATFORMS=linux/"+runtime.GOARCH+" windows/amd64")
+	cmd.Env = append(cmd.Env, env...)
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	return out
+}
+
+// copied is the source in another folder: what git knows and what it would take in.
+func copied(t *testing.T) string {
+	t.Helper()
+	cmd := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	cmd.Dir = top
+	list, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "some where else")
+	for f := range strings.SplitSeq(strings.TrimRight(string(list), "\x00"), "\x00") {
+		b, err := os.ReadFile(filepath.Join(top, f))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // removed, and git does not know it yet
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := filepath.Join(dir, f)
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tools, err := filepath.Abs(filepath.Join(top, ".tools"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(tools, filepath.Join(dir, ".tools")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// files are the bytes below a folder, by path.
+func files(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	for _, pattern := range []string{"*", "*/*"} {
+		names, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range names {
+			if info, err := os.Stat(n); err != nil || info.IsDir() {
+				continue
+			}
+			b, err := os.ReadFile(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rel, _ := filepath.Rel(dir, n)
+			out[filepath.ToSlash(rel)] = b
+		}
+	}
+	return out
+}
+
+// member is what the test holds of a file in an archive.
+type member struct {
+	mode os.FileMode
+	body []byte
+}
+
+func untar(t *testing.T, b []byte) map[string]member {
+	t.Helper()
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]member{}
+	var order []string
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Uid != 0 || h.Gid != 0 || h.Uname != "" || h.Gname != "" || h.ModTime.Unix() != releaseTime {
+			t.Errorf("%s belongs to %d %d %q %q, of %v", h.Name, h.Uid, h.Gid, h.Uname, h.Gname, h.ModTime)
+		}
+		body, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		order = append(order, h.Name)
+		out[h.Name] = member{h.FileInfo().Mode(), body}
+	}
+	if !slices.IsSorted(order) {
+		t.Errorf("the entries are not sorted: %q", order)
+	}
+	return out
+}
+
+func unzip(t *testing.T, b []byte) map[string]member {
+	t.Helper()
+	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]member{}
+	for _, f := range z.File {
+		if !f.Modified.Equal(time.Unix(releaseTime, 0)) {
+			t.Errorf("%s is of %v", f.Name, f.Modified)
+		}
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[f.Name] = member{f.Mode(), body}
+	}
+	return out
+}
+
+// TestRelease makes a release twice, in two folders and with other time zones, languages and permissions, and wants the same
+// bytes; then it uses what came out, as the action does and as somebody who unpacks it.
+func TestRelease(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds certstamp for two systems")
+	}
+	dir := distribute(t, top)
+	one, two := files(t, dir), files(t, distribute(t, copied(t), "TZ=Asia/Kathmandu", "LANG=tr_TR.UTF-8", "GOFLAGS=-buildvcs=true", "HOSTNAME=other"))
+	if a, b := slices.Sorted(maps.Keys(one)), slices.Sorted(maps.Keys(two)); !slices.Equal(a, b) {
+		t.Fatalf("made %q, then %q", a, b)
+	}
+	for name := range one {
+		if !bytes.Equal(one[name], two[name]) {
+			t.Errorf("%s came out in two ways", name)
+		}
+	}
+
+	native := "certstamp-linux-" + runtime.GOARCH
+	t.Run("sums", func(t *testing.T) {
+		for folder, leaves := range map[string][]string{"": {"SHA256SUMS", "release"}, "release/": {"release/SHA256SUMS"}} {
+			listed := map[string]bool{}
+			for l := range strings.Lines(string(one[folder+"SHA256SUMS"])) {
+				want, name, _ := strings.Cut(strings.TrimSuffix(l, "\n"), "  ")
+				listed[folder+name] = true
+				if got := fmt.Sprintf("%x", sha256.Sum256(one[folder+name])); got != want {
+					t.Errorf("%s%s has %s, listed is %s", folder, name, got, want)
+				}
+			}
+			for name := range one {
+				if strings.HasPrefix(name, folder) && !listed[name] && !slices.ContainsFunc(leaves, func(l string) bool { return strings.HasPrefix(name, l) }) {
+					t.Errorf("%s is not listed", name)
+				}
+			}
+		}
+		if got := string(one["VERSION"]); got != "v1.2.3\n" {
+			t.Errorf("VERSION says %q", got)
+		}
+	})
+
+	t.Run("archives", func(t *testing.T) {
+		tree := untar(t, one["release/certstamp-v1.2.3-linux-"+runtime.GOARCH+".tar.gz"])
+		zipTree := unzip(t, one["release/certstamp-v1.2.3-windows-amd64.zip"])
+		for _, name := range []string{
+			"certstamp", "LICENSE", "README.md", "CHANGELOG.md", "completions/certstamp.bash", "completions/_certstamp", "completions/certstamp.fish",
+			"completions/certstamp.ps1", "man/man1/certstamp.1", "man/man1/certstamp-plan.1",
+		} {
+			m, ok := tree["certstamp-v1.2.3-linux-"+runtime.GOARCH+"/"+name]
+			want := os.FileMode(0o644)
+			if name == "certstamp" {
+				want = 0o755
+			}
+			if !ok || m.mode.Perm() != want || len(m.body) == 0 {
+				t.Errorf("the archive's %s: %t %v, %d bytes", name, ok, m.mode, len(m.body))
+			}
+			inZip := name
+			if name == "certstamp" {
+				inZip = "certstamp.exe"
+			}
+			if m, ok := zipTree["certstamp-v1.2.3-windows-amd64/"+inZip]; !ok || m.mode.Perm() != want || len(m.body) == 0 {
+				t.Errorf("the zip's %s: %t %v, %d bytes", inZip, ok, m.mode, len(m.body))
+			}
+		}
+		if len(tree) != len(zipTree) {
+			t.Errorf("%d entries for Linux, %d for Windows", len(tree), len(zipTree))
+		}
+		prefix := "certstamp-v1.2.3-linux-" + runtime.GOARCH + "/"
+		page := string(tree[prefix+"man/man1/certstamp.1"].body)
+		for _, want := range []string{`.TH "CERTSTAMP" "1" "Nov 2023" "certstamp v1.2.3"`, ".SH COMMANDS", ".SH EXIT STATUS", `\fB130\fP`} {
+			if !strings.Contains(page, want) {
+				t.Errorf("the manual page has no %s", want)
+			}
+		}
+		script := exec.Command("bash", "-c", `source /dev/stdin && complete -p certstamp`)
+		script.Stdin = bytes.NewReader(tree[prefix+"completions/certstamp.bash"].body)
+		if b, err := script.CombinedOutput(); err != nil || !strings.Contains(string(b), "certstamp") {
+			t.Errorf("bash and its completion: %v %s", err, b)
+		}
+		if !bytes.Equal(tree[prefix+"certstamp"].body, one[native]) {
+			t.Error("the archive has another binary")
+		}
+	})
+
+	t.Run("parts", func(t *testing.T) {
+		info, err := buildinfo.ReadFile(filepath.Join(dir, native))
+		if err != nil {
+			t.Fatal(err)
+		}
+		bom := one["release/certstamp-v1.2.3-linux-"+runtime.GOARCH+".cdx.json"]
+		var parsed struct {
+			BomFormat  string
+			Components []struct{ Name, Version string }
+		}
+		listed := map[string]string{}
+		if bom != nil {
+			if err := json.Unmarshal(bom, &parsed); err != nil || parsed.BomFormat != "CycloneDX" {
+				t.Fatalf("the SBOM: %v, format %q", err, parsed.BomFormat)
+			}
+			for _, c := range parsed.Components {
+				listed[c.Name] = c.Version
+			}
+		}
+		for _, d := range info.Deps {
+			if strings.Contains(d.Path, "md2man") || strings.Contains(d.Path, "blackfriday") {
+				t.Errorf("%s is in the binary: it is there for manual pages only", d.Path)
+			}
+			if bom != nil && listed[d.Path] != d.Version {
+				t.Errorf("the SBOM has %s %q, the binary %q", d.Path, listed[d.Path], d.Version)
+			}
+		}
+	})
+
+	t.Run("action", func(t *testing.T) {
+		eachShell(t, func(t *testing.T, s *scripted) {
+			for name, b := range one {
+				if !strings.Contains(name, "/") {
+					s.put(filepath.Join(s.action, "dist", name), string(b), 0o644)
+				}
+			}
+			if code, said, _ := s.run(map[string]string{"COMMAND": "version"}); code != 0 || said != "certstamp v1.2.3\n" {
+				t.Errorf("the action: exit %d, said %q", code, said)
+			}
+			s.put(filepath.Join(s.action, "dist", native), string(one[native])+"\n", 0o644)
+			if code, said, _ := s.run(map[string]string{"COMMAND": "version"}); code != 2 || !strings.Contains(said, "is not the released file") {
+				t.Errorf("a changed binary: exit %d, said %q", code, said)
+			}
+		})
+	})
+}

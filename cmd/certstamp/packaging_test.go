@@ -1,9 +1,12 @@
 package main_test
 
 import (
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v4"
 )
 
 // TestDockerfile holds what a linter of Dockerfiles would: every stage pinned or empty, nothing but the program in the last one.
@@ -49,6 +52,54 @@ func TestDockerfile(t *testing.T) {
 	for _, l := range last {
 		if strings.HasPrefix(l, "RUN ") || strings.HasPrefix(l, "CMD ") || strings.HasPrefix(l, "COPY ") && !strings.HasPrefix(l, "COPY --from=build ") {
 			t.Errorf("the last stage has %q", l)
+		}
+	}
+}
+
+// TestOwnWorkflows: what third parties wrote is pinned to a commit with its version beside it, nothing has more rights or time
+// than it says, and no expression becomes part of a script.
+func TestOwnWorkflows(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(top, ".github", "workflows", "*.yml"))
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%v, workflows %q", err, files)
+	}
+	seen := map[string]string{} // an action has one commit in all of them
+	for _, f := range files {
+		name := filepath.Base(f)
+		text := read(t, ".github/workflows/"+name)
+		var w struct {
+			Permissions map[string]string
+			Jobs        map[string]struct {
+				TimeoutMinutes int `yaml:"timeout-minutes"`
+				Steps          []struct{ Uses, Run string }
+			}
+		}
+		if err := yaml.Unmarshal([]byte(text), &w); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if w.Permissions == nil || len(w.Permissions) > 1 || len(w.Permissions) == 1 && w.Permissions["contents"] != "read" {
+			t.Errorf("%s: every job gets %v; wants nothing, or contents: read", name, w.Permissions)
+		}
+		for id, j := range w.Jobs {
+			if j.TimeoutMinutes == 0 {
+				t.Errorf("%s: the job %s may run for six hours", name, id)
+			}
+			for _, s := range j.Steps {
+				if strings.Contains(s.Run, "${{") {
+					t.Errorf("%s: the job %s has an expression inside run: pass it through env", name, id)
+				}
+				if s.Uses == "" || s.Uses == "./" {
+					continue
+				}
+				action, commit, _ := strings.Cut(s.Uses, "@")
+				if !pinned.MatchString(s.Uses) || !regexp.MustCompile(regexp.QuoteMeta(s.Uses)+` # v\d+\.\d+\.\d+\n`).MatchString(text) {
+					t.Errorf("%s: %q wants a commit and a comment with its version", name, s.Uses)
+				}
+				if before := seen[action]; before != "" && before != commit {
+					t.Errorf("%s: %s at %s, elsewhere at %s", name, action, commit, before)
+				}
+				seen[action] = commit
+			}
 		}
 	}
 }

@@ -292,3 +292,118 @@ func TestRelease(t *testing.T) {
 		})
 	})
 }
+
+// TestPublish publishes a release to a repository beside it, and uses the commit that an action would be pinned to.
+func TestPublish(t *testing.T) {
+	binary := "certstamp-linux-" + runtime.GOARCH
+	line := func(name, text string) string { return digest(text) + "  " + name + "\n" }
+	for _, row := range []struct {
+		name, tag string
+		spoil     func(dir string) error
+		says      string
+	}{
+		{name: "as built", tag: "v1.2.3"},
+		{name: "a candidate", tag: "v1.2.3-rc.1"},
+		{name: "other sums than the build reported", tag: "v1.2.3", says: "FAILED", spoil: func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "dist/release/SHA256SUMS"), []byte(line(binary, recorder)+"\n"), 0o644)
+		}},
+		{name: "another binary for the action", tag: "v1.2.3", says: "differ", spoil: func(dir string) error {
+			if err := os.WriteFile(filepath.Join(dir, "dist", binary), []byte("evil"), 0o644); err != nil {
+				return err
+			}
+			return os.WriteFile(filepath.Join(dir, "dist/SHA256SUMS"), []byte(line(binary, "evil")+line("VERSION", "v1.2.3\n")), 0o644)
+		}},
+		{name: "a dist of another tag", tag: "v1.2.3", says: "dist is of v9.9.9", spoil: func(dir string) error {
+			if err := os.WriteFile(filepath.Join(dir, "dist/VERSION"), []byte("v9.9.9\n"), 0o644); err != nil {
+				return err
+			}
+			return os.WriteFile(filepath.Join(dir, "dist/SHA256SUMS"), []byte(line(binary, recorder)+line("VERSION", "v9.9.9\n")), 0o644)
+		}},
+		{name: "a checkout that moved on", tag: "v1.2.3", says: "is not the commit of v1.2.3", spoil: func(dir string) error {
+			return exec.Command("git", "-C", dir, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "--allow-empty", "-m", "more").Run()
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := newScripted(t, "dash")
+			base := filepath.Dir(s.action)
+			remote, bin, called := filepath.Join(base, "remote.git"), filepath.Join(base, "bin"), filepath.Join(base, "called")
+			git := func(dir string, args ...string) string {
+				t.Helper()
+				cmd := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=t", "-c", "user.email=t@example.com"}, args...)...)
+				b, err := cmd.CombinedOutput()
+				if err != nil {
+					t.Fatalf("git %q: %v\n%s", args, err, b)
+				}
+				return strings.TrimSpace(string(b))
+			}
+			if err := os.MkdirAll(filepath.Join(s.action, "dist", "release"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Mkdir(bin, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			s.put(filepath.Join(bin, "gh"), "#!/bin/sh\nprintf '%s\\n' \"$@\" >'"+called+"'\nwhile [ \"$1\" != --notes-file ]; do shift; done\ncat \"$2\" >>'"+called+"'\n", 0o755)
+			s.put(filepath.Join(s.action, ".gitignore"), "/dist/\n", 0o644)
+			s.put(filepath.Join(s.action, "scripts", "publish.sh"), read(t, "scripts/publish.sh"), 0o755)
+			git(base, "init", "-q", "--bare", remote)
+			git(s.action, "init", "-q")
+			git(s.action, "add", "-A")
+			git(s.action, "commit", "-q", "-m", "source")
+			git(s.action, "tag", "-a", "-m", "signed by a maintainer", row.tag)
+			git(s.action, "remote", "add", "origin", remote)
+			git(s.action, "push", "-q", "origin", row.tag)
+			source := git(s.action, "rev-parse", "HEAD")
+
+			all := line(binary, recorder) + line("page.json", "{}")
+			s.put(filepath.Join(s.action, "dist", binary), recorder, 0o644)
+			s.put(filepath.Join(s.action, "dist", "VERSION"), row.tag+"\n", 0o644)
+			s.put(filepath.Join(s.action, "dist", "SHA256SUMS"), line(binary, recorder)+line("VERSION", row.tag+"\n"), 0o644)
+			s.put(filepath.Join(s.action, "dist", "release", binary), recorder, 0o644)
+			s.put(filepath.Join(s.action, "dist", "release", "page.json"), "{}", 0o644)
+			s.put(filepath.Join(s.action, "dist", "release", "SHA256SUMS"), all, 0o644)
+			if row.spoil != nil {
+				if err := row.spoil(s.action); err != nil {
+					t.Fatal(err)
+				}
+			}
+
+			cmd := exec.Command("sh", filepath.Join(s.action, "scripts", "publish.sh"), row.tag, digest(all))
+			cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "GITHUB_REPOSITORY=someone/certstamp")
+			b, err := cmd.CombinedOutput()
+			gh, _ := os.ReadFile(called)
+			tags := git(remote, "tag")
+			if row.says != "" {
+				if err == nil || !strings.Contains(string(b), row.says) || len(gh) > 0 || tags != row.tag {
+					t.Errorf("%v, said %q, tags %q, gh %q", err, b, tags, gh)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatalf("%v\n%s", err, b)
+			}
+			commit := git(remote, "rev-parse", "action-"+row.tag)
+			if got := git(remote, "rev-parse", row.tag+"^{commit}"); got != source || git(remote, "rev-parse", commit+"^") != source {
+				t.Errorf("the tag is at %s, the commit of binaries on %s, the source is %s", got, git(remote, "rev-parse", commit+"^"), source)
+			}
+			for _, want := range []string{"release\ncreate\n" + row.tag + "\n--verify-tag\n", "/page.json\n", "uses: someone/certstamp@" + commit + " # action-" + row.tag, digest(all)} {
+				if !strings.Contains(strings.ReplaceAll(string(gh), "dist/release", ""), want) {
+					t.Errorf("gh was called without %q: %s", want, gh)
+				}
+			}
+			if strings.Contains(string(gh), "--prerelease\n") != strings.Contains(row.tag, "-") {
+				t.Errorf("gh was called with %s", gh)
+			}
+
+			pinned := filepath.Join(base, "pinned")
+			git(base, "clone", "-q", remote, pinned)
+			git(pinned, "checkout", "-q", commit)
+			if list := git(pinned, "ls-files", "dist"); list != "dist/SHA256SUMS\ndist/VERSION\ndist/"+binary {
+				t.Errorf("the commit has %q", list)
+			}
+			s.action = pinned
+			if code, said, record := s.run(map[string]string{"COMMAND": "version"}); code != 5 || said != "" || !strings.Contains(record, "<version>") {
+				t.Errorf("the action at that commit: exit %d, said %q, ran %q", code, said, record)
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -100,6 +101,31 @@ func TestOwnWorkflows(t *testing.T) {
 				}
 				seen[action] = commit
 			}
+		}
+	}
+}
+
+// TestSecurityPageNamesTests: each test that docs/security.md leans on is there, in the package that it names.
+func TestSecurityPageNamesTests(t *testing.T) {
+	named := regexp.MustCompile("`([a-z/]+) ((?:Test|Fuzz)[A-Za-z]+)`").FindAllStringSubmatch(read(t, "docs/security.md"), -1)
+	if len(named) < 40 {
+		t.Fatalf("only %d tests are named", len(named))
+	}
+	for _, n := range named {
+		files, err := filepath.Glob(filepath.Join(top, n[1], "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = found || strings.Contains(string(b), "\nfunc "+n[2]+"(")
+		}
+		if !found {
+			t.Errorf("there is no %s in %s", n[2], n[1])
 		}
 	}
 }

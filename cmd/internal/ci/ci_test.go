@@ -137,6 +137,20 @@ func TestMaskEachLine(t *testing.T) {
 	}
 }
 
+// TestShort walks the boundary from both sides. One short line is enough: each is a mask.
+func TestShort(t *testing.T) {
+	for text, want := range map[string]bool{
+		"elevenchars": true, "twelve chars": false, "üüüüüüüüüüü": true, "üüüüüüüüüüüü": false, "a line that is long\nshort\n": true, "a line that is long\r\nand another one\r\n": false, "": false,
+	} {
+		for platform, masks := range map[Platform]bool{GitHub: true, Azure: true, GitLab: true, Plain: false} {
+			e := Emitter{Platform: platform}
+			if got := e.Short(secret.New(text)); got != (want && masks) {
+				t.Errorf("%s, %q: %t", platform, text, got)
+			}
+		}
+	}
+}
+
 func TestOutputCannotBeForged(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "out")
 	e := Emitter{Platform: GitHub, Log: NewGuard(io.Discard, nil), Getenv: only("GITHUB_OUTPUT", file)}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -48,6 +49,20 @@ func (e *Emitter) Mask(v secret.Value) {
 			e.azure("task.setsecret", nil, line)
 		}
 	}
+}
+
+// safeMask is how many characters keep a mask from striking elsewhere: what has them by chance is no word and no piece of a digest.
+const safeMask = 12
+
+// Short says that a platform would hide a secret, or a line of it, so badly that other text suffers: it replaces every
+// occurrence, and drops outputs without a word.
+func (e *Emitter) Short(v secret.Value) bool {
+	if e.Platform == Plain || v.IsZero() {
+		return false
+	}
+	return slices.ContainsFunc(strings.FieldsFunc(v.Reveal(), func(c rune) bool { return c == '\n' || c == '\r' }), func(line string) bool {
+		return utf8.RuneCountInString(line) < safeMask
+	})
 }
 
 var outputName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,99}$`)

@@ -48,7 +48,8 @@ type app struct {
 	formats []string
 	stamps  []string
 	allowed []string
-	tape    string // a folder for recordings of sessions with the endpoint
+	tape    string   // a folder for recordings of sessions with the endpoint
+	short   []string // references to secrets that were warned of
 	ci      string
 
 	repo *stamp.Repository
@@ -328,6 +329,11 @@ func (a *app) secret(r secret.Ref, field string) (secret.Value, error) {
 	}
 	a.redactor.Add(v)
 	a.emitter.Mask(v)
+	if a.emitter.Short(v) && !slices.Contains(a.short, r.String()) {
+		a.short = append(a.short, r.String())
+		a.progress("warning: %s is shorter than 12 characters: the log hides them wherever they occur, and outputs that hold them are lost", field)
+		a.hint("take 16 or more random characters")
+	}
 	return v, nil
 }
 

@@ -102,6 +102,24 @@ func TestInAPipeline(t *testing.T) {
 		}
 	})
 
+	t.Run("a short password", func(t *testing.T) {
+		short := func(env map[string]string) answer {
+			env["PFX_PASSWORD"] = "Short1word!"
+			return s.run(env, "validate", "--stamp", s.name(), "--stamp", s.name())
+		}
+		for name, a := range map[string]answer{"GitHub": short(github("short")), "Azure": short(map[string]string{"TF_BUILD": "True"})} {
+			if n := strings.Count(a.stderr, "warning: pfx-password is shorter than 12 characters"); n != 1 {
+				t.Errorf("%s: warned %d times\n%s", name, n, a.stderr)
+			}
+		}
+		if a := short(map[string]string{}); strings.Contains(a.stderr, "shorter than") {
+			t.Errorf("in a shell:\n%s", a.stderr)
+		}
+		if a := s.run(github("long"), "validate", "--stamp", s.name()); strings.Contains(a.stderr, "shorter than") {
+			t.Errorf("a long one:\n%s", a.stderr)
+		}
+	})
+
 	t.Run("a usage error", func(t *testing.T) {
 		a := s.run(github("usage"), "plan", "--no-such-flag")
 		if got := outputsOf(t, filepath.Join(dir, "usage")); a.code != 2 || got["result"] != "usage" || got["exit-code"] != "2" {

@@ -23,8 +23,8 @@ func TestBounds(t *testing.T) {
 	}{
 		{"the largest object", 0, []int{maxObject}, false},
 		{"an object one byte larger", 0, []int{maxObject + 1}, true},
-		{"the largest command", maxCommand - 2*maxObject, []int{maxObject, maxObject}, false},
-		{"a command one object larger", maxCommand - 2*maxObject, []int{maxObject, maxObject, 64}, true},
+		{"the largest command", maxCommand - 2*64, []int{64, 64}, false},
+		{"a command one small object larger", maxCommand - 2*64, []int{64, 64, 64}, true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			p := opened(t, 1<<30)

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"unicode/utf16"
 
 	"github.com/certstamp/certstamp/internal/secret"
@@ -74,7 +75,8 @@ func exposed(recording []byte, s string) (found bool) {
 // errors and faults.
 func TestRecordingHoldsNoSecret(t *testing.T) {
 	const parameter, credential, other = "Pa&ameter-Secret_x0041_1", "Credential-Secret-ä2", "Of-Another-Room-3"
-	world(t, func(t *testing.T, p *peer) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer(t)
 		p.pool.FragmentSize = 64
 		p.code = FaultUnknownShell
 		p.serve = func(p *peer, r psrp.PipelineRequested) {
@@ -120,6 +122,7 @@ func TestRecordingHoldsNoSecret(t *testing.T) {
 				t.Errorf("the recording holds %q", x)
 			}
 		}
+		p.wg.Wait()
 		replay(t, tape.Bytes())
 	})
 }

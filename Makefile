@@ -29,6 +29,7 @@ ci: deps tools fmt vet lint ## what the gate runs: format, vet on every platform
 	$(MAKE) demo OUT=$$(mktemp -d)/demo
 	$(MAKE) wine
 	$(MAKE) image
+	GO=$(GO) scripts/dist.sh tools
 	CGO_ENABLED=1 $(GO) test -race -timeout 12m ./...
 
 fmt: tools

@@ -4,7 +4,7 @@
 #	dist            binaries, VERSION and SHA256SUMS: what the action looks for below dist in a release commit
 #	dist/release    the page of the release: the same binaries, archives, SBOMs, and SHA256SUMS over all of it
 #
-# SBOM=no leaves the SBOMs out, for which a tool is installed into .tools.
+# SBOM=no leaves the SBOMs out, for which a tool is installed into .tools. "dist.sh tools" installs it and makes nothing.
 set -eu
 cd "$(dirname "$0")/.."
 : "${GO:=go}" "${DIST:=dist}" "${SBOM:=yes}" "${PLATFORMS:=linux/amd64 linux/arm64 windows/amd64 windows/arm64}"
@@ -29,6 +29,7 @@ if [ "$SBOM" = yes ] && [ ! -x "$tool" ]; then
 	GOBIN="$PWD/.tools" "$GO" install "github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$cyclonedx"
 	mv .tools/cyclonedx-gomod "$tool"
 fi
+[ "${1:-}" != tools ] || exit 0
 
 rm -rf "$DIST"
 mkdir -p "$DIST/release"

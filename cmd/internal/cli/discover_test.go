@@ -124,6 +124,7 @@ var hostileNames = []string{
 }
 
 func TestDiscover(t *testing.T) {
+	t.Parallel()
 	for _, sub := range []string{"", "infra/certs"} {
 		t.Run("in "+sub, func(t *testing.T) { discover(t, sub) })
 	}

@@ -102,6 +102,7 @@ func forged() string {
 // TestHostileHosts sends a rotation to hosts that are not what they should be. None of them gets a credential, or a body
 // that can be read, and nothing is started anywhere.
 func TestHostileHosts(t *testing.T) {
+	t.Parallel()
 	s := newStand(t, east)
 	s.simulate()
 	s.pack()

@@ -30,6 +30,7 @@ func (s *stand) check(a answer, code int, says ...string) {
 
 // TestFailedThenRerun lets the stamp fail, and goes the way the exit codes and status name: failed, rerun, success.
 func TestFailedThenRerun(t *testing.T) {
+	t.Parallel()
 	spec := east
 	spec.Extra = "fail: {step: 4, message: 'the gateway did not take certificate 3'}\n"
 	s := newStand(t, spec)
@@ -95,6 +96,7 @@ func (s *stand) withoutJournals(do func()) {
 
 // TestFailedAgain ends with support, not with a third attempt.
 func TestFailedAgain(t *testing.T) {
+	t.Parallel()
 	spec := east
 	spec.Extra = "fail: {step: 2, message: 'the secret store is full', again: true}\n"
 	s := newStand(t, spec)
@@ -111,6 +113,7 @@ func TestFailedAgain(t *testing.T) {
 
 // TestInterrupted leaves a rotation while it runs, and finds out from another folder how it came out.
 func TestInterrupted(t *testing.T) {
+	t.Parallel()
 	spec := east
 	spec.Speed = 900 // four seconds
 	s := newStand(t, spec)
@@ -154,6 +157,7 @@ func TestInterrupted(t *testing.T) {
 // TestAttachFromAnotherMachine: a runner that has the plan and the share, while the rotation runs and the first host of the
 // endpoint is down, shows the stamp's steps with their times as they change, and ends with the true result.
 func TestAttachFromAnotherMachine(t *testing.T) {
+	t.Parallel()
 	spec := east
 	spec.Speed = 800 // seven seconds
 	s := newStand(t, spec)
@@ -232,6 +236,7 @@ func (l *lines) Write(p []byte) (int, error) {
 
 // TestSealedFiles runs on keys and certificates that lie in the repository only as age files.
 func TestSealedFiles(t *testing.T) {
+	t.Parallel()
 	s := newStand(t, east)
 	s.simulate()
 	identity, err := age.GenerateX25519Identity()
@@ -284,6 +289,7 @@ func TestInternalRotation(t *testing.T) {
 
 // TestNotHealthy is refused before the start, unless the plan accepts the one test that fails.
 func TestNotHealthy(t *testing.T) {
+	t.Parallel()
 	spec := east
 	spec.Extra = "health: {AzsInfraCapacity: FAIL}\n"
 	s := newStand(t, spec)
@@ -309,6 +315,7 @@ func TestNotHealthy(t *testing.T) {
 // TestExpiredThreeDaysAgo is the day on which somebody notices: every certificate that the stamp serves has expired. That must
 // be a reason to rotate, and none not to.
 func TestExpiredThreeDaysAgo(t *testing.T) {
+	t.Parallel()
 	w, err := demo.Prepare(filepath.Join(t.TempDir(), "work"), time.Now().AddDate(0, 0, -23), []demo.Spec{east}) // they live for 20 days
 	if err != nil {
 		t.Fatal(err)
@@ -366,6 +373,7 @@ func TestVerifyBeforeRotation(t *testing.T) {
 // TestExpiryGatesTheFirstChange: an expired plan begins nothing, and what it has begun is seen to its end. The text that was
 // reviewed before tells what users will notice.
 func TestExpiryGatesTheFirstChange(t *testing.T) {
+	t.Parallel()
 	s := newStand(t, east)
 	s.simulate()
 	s.pack()

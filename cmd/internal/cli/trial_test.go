@@ -114,6 +114,7 @@ func TestEveryRuleIsPlaced(t *testing.T) {
 // walks both identity systems and every type over every release at which something changes, before and after, with every
 // option.
 func TestWhatIsRequestedPasses(t *testing.T) {
+	t.Parallel()
 	base, err := policies.Default()
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/certstamp/certstamp/internal/secret"
 )
@@ -142,10 +143,29 @@ func CheckTarget(name, digest, want string, ci bool) error {
 	if want == "" && !ci {
 		return nil
 	}
-	if strings.TrimPrefix(want, "sha256:") == digest {
+	pinned := pinnedFor(name, want)
+	if pinned != "" && strings.TrimPrefix(pinned, "sha256:") == digest {
 		return nil
 	}
-	return &TargetError{Stamp: name, Digest: digest, Pinned: want}
+	return &TargetError{Stamp: name, Digest: digest, Pinned: pinned}
+}
+
+// pinnedFor is what is pinned for one stamp: the only digest there is, or that of its name in a list NAME=DIGEST NAME=DIGEST,
+// which is for servers whose variables are the same for every job. A name that is there twice is pinned to neither.
+func pinnedFor(name, want string) string {
+	if !strings.Contains(want, "=") {
+		return want
+	}
+	pinned, times := "", 0
+	for _, entry := range strings.FieldsFunc(want, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
+		if n, digest, _ := strings.Cut(entry, "="); n == name {
+			pinned, times = digest, times+1
+		}
+	}
+	if times != 1 {
+		return ""
+	}
+	return pinned
 }
 
 // certificatesDigest is the SHA-256 over the certificates of a PEM file, so that comments and line ends don't count.

@@ -161,7 +161,7 @@ func TestTargetHoldsTheCA(t *testing.T) {
 
 func TestCheckTarget(t *testing.T) {
 	s := mustLoad(t, sample)
-	digest := s.Target().Digest()
+	digest, other := s.Target().Digest(), strings.Repeat("0", 64)
 	for _, row := range []struct {
 		claim, want string
 		ci, ok      bool
@@ -176,6 +176,16 @@ func TestCheckTarget(t *testing.T) {
 		{"spaces in CI", "  ", true, false},
 		{"undefined in Azure Pipelines", "$(CERTSTAMP_TARGET)", true, false},
 		{"unset at a terminal", "", false, true},
+		{"of its name", "west=" + other + " east=" + digest, true, true},
+		{"of its name, one per line", "east=sha256:" + digest + "\nwest=" + other + "\n", true, true},
+		{"of its name, with commas", "west=" + other + ", east=" + digest, true, true},
+		{"another of its name", "east=" + other + " west=" + digest, true, false},
+		{"of another name", "west=" + digest, true, false},
+		{"of another name, at a terminal", "west=" + digest, false, false},
+		{"of a name that ends alike", "north-east=" + digest, true, false},
+		{"of its name twice", "east=" + digest + " east=" + other, true, false},
+		{"of its name, empty", "east=", false, false},
+		{"beside a list", digest + " west=" + other, true, false},
 	} {
 		t.Run(row.claim, func(t *testing.T) {
 			err := s.CheckTarget(row.want, row.ci)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,7 +27,7 @@ func (a *app) stageCommand() *cobra.Command {
 		Use:   "stage",
 		Short: "publish the planned set on the share",
 		Long: "Puts exactly the planned files on the stamp's share, as one transaction: staged aside, read back, swapped by renaming. The set\n" +
-			"before is kept until the planned one is proved live. --check only looks; --restore publishes again from the backup.",
+			"before is kept until the planned one is proved live, and the planned one in the stamp's backup. --check only looks; --restore publishes again from the backup.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b, err := a.bind(how)
@@ -84,18 +85,26 @@ func (a *app) stage(ctx context.Context, b *bound, how binding, restore bool) er
 			return err
 		}
 	}
-	open, err := a.sources(b, restore || p.Stage.Restore)
+	fromBackup := restore || p.Stage.Restore
+	open, err := a.sources(b, fromBackup)
 	if err != nil {
 		return err
-	}
-	if err := stage.BackupEquals(*p.Stage, a.backupFile(*p.Stage)); err != nil {
-		return stageFailure(ctx, b, a, err)
 	}
 	place := placeOfPlan(p)
 	a.progress("publish %d files on %s", len(p.Stage.Files), place)
 	o := a.stageOptions(b, "stage")
 	o.Access = a.accessProof(p, place)
-	o.Guard = func(ctx context.Context) error { return a.mayPublish(ctx, b, sh, restore) }
+	o.Guard = func(ctx context.Context) error {
+		if err := a.mayPublish(ctx, b, sh, restore); err != nil {
+			return err
+		}
+		if !fromBackup {
+			if err := a.keepSet(b, open); err != nil {
+				return err
+			}
+		}
+		return stage.BackupEquals(*p.Stage, a.backupFile(*p.Stage))
+	}
 	result, err := stage.Publish(ctx, sh, *p.Stage, b.digest, open, o)
 	if err != nil {
 		return halfDone(result, stageFailure(ctx, b, a, err))
@@ -136,6 +145,35 @@ func (a *app) mayPublish(ctx context.Context, b *bound, sh stage.Share, restore 
 	if digest, found := b.witness.unsettled(); found {
 		return refusedf("rotating", "find out how it ended first: certstamp rotate --attach with that plan", "the journal shows a rotation of plan %s whose end it does not know", digest)
 	}
+	return nil
+}
+
+// keepSet copies the planned set to the stamp's backup where another one lies there, or none. It is asked under the stamp's
+// lock, when nothing speaks against the plan any more: until then a rerun may need what is there.
+func (a *app) keepSet(b *bound, open func(plan.PlannedFile) ([]byte, error)) error {
+	sec := *b.plan.Stage
+	if stage.BackupEquals(sec, a.backupFile(sec)) == nil {
+		return nil
+	}
+	repo, err := a.repository()
+	if err != nil {
+		return err
+	}
+	root, err := repo.Make(sec.Backup)
+	if err != nil {
+		return configuration(fmt.Errorf("backup: %w", err), "make the folder for backups on this machine, let this user write there, and allow it with --allow-path")
+	}
+	defer root.Close()
+	for _, f := range sec.Files {
+		data, err := open(f)
+		if err != nil {
+			return err
+		}
+		if err := replaceIn(root, path.Join(sec.Identity, f.Folder, f.Name), data, 0o600); err != nil {
+			return configuration(fmt.Errorf("backup: %w", err), "let this user write in the backup folder")
+		}
+	}
+	b.entry.Facts = append(b.entry.Facts, report.Fact{Name: "backup", Value: fmt.Sprintf("%d files kept in %s", len(sec.Files), sec.Backup)})
 	return nil
 }
 

@@ -48,6 +48,7 @@ installed-ca: enterprise
 enterprise-roots: ../../roots/enterprise.pem
 pfx-password: env:PFX_PASSWORD
 age-identity: env:PFX_AGE_IDENTITY
+backup: file:/var/lib/certstamp/%[1]s
 share:
   unc: \\127.0.0.1\certs-%[1]s
   user: CONTOSO\certstage

@@ -191,6 +191,40 @@ func rootOf(t *testing.T, w *demo.Workspace) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b})
 }
 
+// TestExampleIsBegun: what init writes today is what the example has, but for its front page and what its stamps are.
+func TestExampleIsBegun(t *testing.T) {
+	dir := t.TempDir()
+	if a := example(t, dir, nil, "init", "--action", exampleAction, "--name", "east"); a.code != 0 {
+		t.Fatalf("exit %d\n%s%s", a.code, a.stdout, a.stderr)
+	}
+	same := 0
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		name, _ := filepath.Rel(dir, p)
+		if err != nil || d.IsDir() || name == "README.md" || d.Name() == "stamp.yaml" {
+			return err
+		}
+		want, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		if got, err := os.ReadFile(filepath.Join(exampleDir(t), name)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is another one: %v", name, err)
+		}
+		same++
+		return nil
+	})
+	if err != nil || same < 8 {
+		t.Errorf("%d files, %v", same, err)
+	}
+	for i, s := range exampleStamps {
+		at := 15000 + 10*i
+		got, err := os.ReadFile(filepath.Join(exampleDir(t), "stamps", s.Name, "stamp.yaml"))
+		if want := fmt.Sprintf(exampleStamp, s.Name, s.Identity, s.Version, at+1, at+2, at+3, at+4); err != nil || string(got) != want {
+			t.Errorf("%s: %v\n%s", s.Name, err, got)
+		}
+	}
+}
+
 // TestExample: the committed repository passes as a pull request, and opened; the tests fail when a file of it is another's.
 func TestExample(t *testing.T) {
 	dir := exampleDir(t)

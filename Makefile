@@ -4,6 +4,7 @@ GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS = -s -w -buildid= -X main.version=$(VERSION)
 GOLANGCI = v2.15.0
+ACT = v0.2.89
 OUT ?= demo-out
 FUZZTIME ?= 30s
 
@@ -78,9 +79,14 @@ dist: ## make what a release consists of in ./dist: binaries, archives, SBOMs, c
 deps:
 	@scripts/deps.sh
 
-tools: .tools/golangci-lint-$(GOLANGCI)
+tools: .tools/golangci-lint-$(GOLANGCI) .tools/act-$(ACT)
 
 .tools/golangci-lint-$(GOLANGCI):
 	@mkdir -p .tools
 	GOBIN="$(CURDIR)/.tools" $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+	@touch $@
+
+.tools/act-$(ACT):
+	@mkdir -p .tools
+	GOBIN="$(CURDIR)/.tools" $(GO) install github.com/nektos/act@$(ACT)
 	@touch $@

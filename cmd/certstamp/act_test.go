@@ -1,0 +1,375 @@
+//go:build unix
+
+package main_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestWorkflows runs the workflows of the committed example with act, byte for byte as they are: what must be refused first, then the
+// way to two rotated stamps. act knows no environments, no approval and no fail-fast of a matrix: those are not proved.
+func TestWorkflows(t *testing.T) {
+	g := newGitops(t)
+	before := g.touched(t)
+	t.Run("refused", func(t *testing.T) {
+		t.Run("pull request", g.pullRequest)
+		t.Run("broken certificate", g.brokenCertificate)
+		t.Run("stamp taken away", g.stampTakenAway)
+		t.Run("tampered plan", g.tamperedPlan)
+		t.Run("another commit", g.anotherCommit)
+		t.Run("expired plan", g.expiredPlan)
+		t.Run("another twin", g.anotherTwin)
+		t.Run("changed host", g.changedHost)
+	})
+	// All at once, so this says that one of them did something, and not which.
+	if after := g.touched(t); after != before {
+		t.Fatalf("a stamp or its share was touched: before\n%s\nafter\n%s", before, after)
+	}
+	t.Run("deploy", g.deploy)
+	g.storedNoSecret(t)
+}
+
+// ended holds a run against how each of its jobs should have ended. A job that was skipped has no result.
+func ended(t *testing.T, r *workflowRun, want map[string]string) {
+	t.Helper()
+	if !maps.Equal(r.jobs, want) {
+		t.Errorf("the jobs ended %v, want %v", r.jobs, want)
+	}
+	if failed := slices.Contains(slices.Collect(maps.Values(want)), "failure"); failed != (r.exit != 0) {
+		t.Errorf("act exited %d", r.exit)
+	}
+}
+
+// has holds the last value of a job's output.
+func (r *workflowRun) has(t *testing.T, job, output, want string) {
+	t.Helper()
+	if got := r.last(job, output); got != want {
+		t.Errorf("the output %s of %s is %q, want %q", output, job, got, want)
+	}
+}
+
+func (r *workflowRun) last(job, output string) string {
+	if all := r.outputs[job][output]; len(all) > 0 {
+		return all[len(all)-1]
+	}
+	return ""
+}
+
+// refused holds the only job that failed against the command and reason that should have made it, and what people are shown.
+func (r *workflowRun) refused(t *testing.T, job, refusal string, shown ...string) {
+	t.Helper()
+	if got := map[string]string{job: refusal}; !maps.Equal(r.refusal, got) {
+		t.Errorf("refused were %q, want %q", r.refusal, got)
+	}
+	r.has(t, job, "result", "refused")
+	r.has(t, job, "exit-code", "1")
+	r.shows(t, job, shown...)
+}
+
+func (r *workflowRun) shows(t *testing.T, job string, shown ...string) {
+	t.Helper()
+	for _, s := range shown {
+		if !strings.Contains(r.summary[job], s) {
+			t.Errorf("the summary of %s lacks %q:\n%s", job, s, r.summary[job])
+		}
+	}
+}
+
+func pull(base, head string) trigger {
+	commit := func(ref, sha string) map[string]any { return map[string]any{"ref": ref, "sha": sha} }
+	return trigger{name: "pull_request", workflow: "pr.yml", payload: map[string]any{
+		"number": 7, "pull_request": map[string]any{"number": 7, "base": commit("main", base), "head": commit("certificates", head)},
+	}}
+}
+
+// push is a merge to main. Its jobs get what the environments of the stamps hold.
+func (g *gitops) push(before, after, run string) trigger {
+	return trigger{
+		name: "push", workflow: "deploy.yml", run: run, secrets: g.secrets, vars: g.vars,
+		payload: map[string]any{"ref": "refs/heads/main", "before": before, "after": after, "deleted": false},
+	}
+}
+
+// dispatch is the approval of a plan by its digest.
+func (g *gitops) dispatch(run, planned, digest string) trigger {
+	return trigger{
+		name: "workflow_dispatch", workflow: "dispatch.yml", run: run, secrets: g.secrets, vars: g.vars, inputs: map[string]string{"stamp": "east", "run": planned, "plan-sha256": digest},
+		payload: map[string]any{"ref": "refs/heads/main", "inputs": map[string]any{"stamp": "east", "run": planned, "plan-sha256": digest}},
+	}
+}
+
+func (g *gitops) pullRequest(t *testing.T) {
+	t.Parallel()
+	tr := pull(g.base, g.head)
+	tr.run = "101"
+	r := g.act(t, g.clone(t, g.head), tr)
+	ended(t, r, map[string]string{"discover": "success", "validate-1": "success", "validate-2": "success"})
+	r.has(t, "discover", "any", "true")
+	r.has(t, "discover", "matrix", `{"include":[{"stamp":"east","path":"stamps/east","runner":["self-hosted","paw-east"]},{"stamp":"west","path":"stamps/west","runner":["self-hosted","paw-west"]}]}`)
+	for i, stamp := range []string{"east", "west"} {
+		job := fmt.Sprintf("validate-%d", i+1)
+		r.has(t, job, "stamps", `["`+stamp+`"]`)
+		r.has(t, job, "result", "done")
+		r.shows(t, job, "certstamp `validate`", "`"+stamp+"` (SIMULATED)", "the file is sealed with age")
+		for _, report := range []string{"validate.json", "validate.xml", "validate.sarif", "validate.html", "comment.md"} {
+			if b, err := os.ReadFile(filepath.Join(g.artifacts, "101", "validate-"+stamp, report)); err != nil || len(b) == 0 {
+				t.Errorf("%s: %v", report, err)
+			}
+		}
+	}
+	if len(r.refusal) > 0 {
+		t.Errorf("refused were %q", r.refusal)
+	}
+}
+
+// brokenCertificate: the CA forgot a name. The other stamp is judged all the same, and the reports of the broken one are kept.
+func (g *gitops) brokenCertificate(t *testing.T) {
+	repo := g.clone(t, g.head)
+	g.answer(t, repo, "east", "*.blob")
+	g.pack(t, repo, "east")
+	head := g.commit(t, repo, "a certificate without its name")
+	t.Parallel()
+	tr := pull(g.base, head)
+	tr.run = "102"
+	r := g.act(t, repo, tr)
+	delete(r.jobs, "validate-2") // act says of a leg of a matrix how the legs before it ended; its own outputs are its own
+	r.has(t, "validate-2", "result", "done")
+	ended(t, r, map[string]string{"discover": "success", "validate-1": "failure"})
+	r.refused(t, "validate-1", "certstamp validate: findings", "`ACSBlob/ACSBlob.pfx.age`", "Fail DNS Names", "wrong-name.azurestack.contoso.example", "*.blob.east.azurestack.contoso.example")
+	if all := strings.Join(r.remarks["validate-1"], "\n"); !strings.Contains(all, "DNS Names") {
+		t.Errorf("the remarks are\n%s", all)
+	}
+	var d struct{ Verdict string }
+	if b, err := os.ReadFile(filepath.Join(g.artifacts, "102", "validate-east", "validate.json")); err != nil || json.Unmarshal(b, &d) != nil || d.Verdict != "fail" {
+		t.Errorf("the report says %q, %v", d.Verdict, err)
+	}
+}
+
+func (g *gitops) stampTakenAway(t *testing.T) {
+	repo := g.clone(t, g.head)
+	g.git(t, repo, "rm", "-q", "-r", "stamps/west")
+	head := g.commit(t, repo, "no west")
+	t.Parallel()
+	tr := pull(g.head, head)
+	tr.run = "103"
+	r := g.act(t, repo, tr)
+	ended(t, r, map[string]string{"discover": "failure"})
+	r.refused(t, "discover", "certstamp discover: stamp-deleted", "west")
+}
+
+// tamperedPlan: somebody who can write where artifacts lie changes one word of the plan between the two jobs.
+func (g *gitops) tamperedPlan(t *testing.T) {
+	t.Parallel()
+	tr := g.push(g.base, g.east, "104")
+	tr.intruder = filepath.Join(t.TempDir(), "intruder")
+	if err := os.WriteFile(tr.intruder, []byte("#!/bin/sh\nsed -i s/ACSBlob/ACSBlog/ \"$1\"/plan-*.json\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := g.act(t, g.clone(t, g.east), tr)
+	ended(t, r, map[string]string{"discover": "success", "stamp/plan": "success", "stamp/apply": "failure"})
+	approved, is := r.last("stamp/plan", "plan-sha256"), g.planOf(t, "104", "104")
+	if approved == is {
+		t.Error("nobody tampered with the plan")
+	}
+	r.refused(t, "stamp/apply", "certstamp stage: plan-digest", approved, is)
+}
+
+// anotherCommit: a plan waits for its approval, and main moves on before somebody types its digest.
+func (g *gitops) anotherCommit(t *testing.T) {
+	t.Parallel()
+	repo := g.clone(t, g.east)
+	tr := g.push(g.base, g.east, "105")
+	tr.vars = maps.Clone(g.vars)
+	tr.vars["CERTSTAMP_APPROVAL"] = "typed"
+	r := g.act(t, repo, tr)
+	ended(t, r, map[string]string{"discover": "success", "stamp/plan": "success"})
+	digest := r.last("stamp/plan", "plan-sha256")
+	if is := g.planOf(t, "105", "105"); is != digest {
+		t.Errorf("the plan has %s, the output says %s", is, digest)
+	}
+	r.shows(t, "stamp/plan", digest)
+	write(t, filepath.Join(repo, "notes.md"), "nothing that matters\n")
+	g.commit(t, repo, "main moves on")
+	r = g.act(t, repo, g.dispatch("106", "105", digest))
+	ended(t, r, map[string]string{"jobs": "success", "apply": "failure"})
+	r.refused(t, "apply", "certstamp stage: plan-differs", g.east)
+}
+
+// expiredPlan: the plan was good, a day too long ago.
+func (g *gitops) expiredPlan(t *testing.T) {
+	t.Parallel()
+	repo := g.clone(t, g.east)
+	file := filepath.Join(g.artifacts, "107", "plan-east", "plan-east-107.json")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	asOf := time.Now().UTC().Truncate(time.Second).Add(-7*24*time.Hour - time.Minute)
+	g.command(t, repo, "plan", "--stamp", "stamps/east", "--as-of", asOf.Format(time.RFC3339), "--out", file)
+	r := g.act(t, repo, g.dispatch("108", "107", g.planOf(t, "107", "107")))
+	ended(t, r, map[string]string{"jobs": "success", "apply": "failure"})
+	r.refused(t, "apply", "certstamp stage: plan-expired", asOf.Add(7*24*time.Hour).Format(time.RFC3339))
+}
+
+// anotherTwin: reviewers see another certificate of the same name than the sealed file holds. Nobody can tell without what opens it.
+func (g *gitops) anotherTwin(t *testing.T) {
+	repo, elsewhere := g.clone(t, g.east), g.clone(t, g.east)
+	g.answer(t, elsewhere, "east", "")
+	g.pack(t, elsewhere, "east")
+	twin := filepath.Join("stamps", "east", "certificates", "AAD", "ACSBlob", "ACSBlob.crt")
+	b, err := os.ReadFile(filepath.Join(elsewhere, twin))
+	if err != nil {
+		t.Fatal(err)
+	}
+	edit(t, filepath.Join(repo, twin), func(string) string { return string(b) })
+	head := g.commit(t, repo, "another twin")
+	t.Parallel()
+	r := g.act(t, repo, g.push(g.base, head, "109"))
+	ended(t, r, map[string]string{"discover": "success", "stamp/plan": "failure"})
+	r.refused(t, "stamp/plan", "certstamp plan: plan-refused", "`ACSBlob/ACSBlob.pfx.age`", "Fail Twin")
+	if _, err := os.Stat(filepath.Join(g.artifacts, "109")); err == nil {
+		t.Error("there is a plan")
+	}
+}
+
+// changedHost: the stamp file leads to a host that nobody pinned, and that host hears nothing.
+func (g *gitops) changedHost(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var heard atomic.Int32
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			heard.Add(1)
+			_ = c.Close()
+		}
+	}()
+	repo := g.clone(t, g.east)
+	edit(t, filepath.Join(repo, "stamps", "east", "stamp.yaml"), func(s string) string { return strings.Replace(s, g.w.Stamps[0].Hosts[0], l.Addr().String(), 1) })
+	head := g.commit(t, repo, "another host")
+	r := g.act(t, repo, g.push(g.east, head, "110"))
+	ended(t, r, map[string]string{"discover": "success", "stamp/plan": "failure"})
+	r.shows(t, "discover", l.Addr().String())
+	if all := strings.Join(r.remarks["discover"], "\n"); !strings.Contains(all, "this change sends credentials elsewhere") {
+		t.Errorf("the remarks are\n%s", all)
+	}
+	r.refused(t, "stamp/plan", "certstamp plan: target", g.target(t, repo, "east"))
+	if n := heard.Load(); n > 0 {
+		t.Errorf("the other host was called %d times", n)
+	}
+}
+
+// deploy goes all the way over two stamps.
+func (g *gitops) deploy(t *testing.T) {
+	r := g.act(t, g.clone(t, g.head), g.push(g.base, g.head, "201"))
+	ended(t, r, map[string]string{"discover": "success", "stamp-1/plan": "success", "stamp-1/apply": "success", "stamp-2/plan": "success", "stamp-2/apply": "success"})
+	for i, s := range g.w.Stamps {
+		plan, apply := fmt.Sprintf("stamp-%d/plan", i+1), fmt.Sprintf("stamp-%d/apply", i+1)
+		r.has(t, plan, "result", "done")
+		r.has(t, plan, "stamps", `["`+s.Name+`"]`)
+		b, err := os.ReadFile(filepath.Join(g.artifacts, "201", "plan-"+s.Name, "plan-"+s.Name+"-201.json"))
+		sum := sha256.Sum256(b)
+		if digest := hex.EncodeToString(sum[:]); err != nil || r.last(plan, "plan-sha256") != digest || !strings.Contains(r.summary[plan], digest) {
+			t.Errorf("the plan of %s has %s, the output says %q: %v", s.Name, digest, r.last(plan, "plan-sha256"), err)
+		}
+		r.has(t, apply, "result", "done")
+		r.has(t, apply, "stamps", `["`+s.Name+`"]`)
+		r.shows(t, apply, "certstamp `stage`", "certstamp `rotate`", "certstamp `verify`", "certstamp `unstage`")
+		starts, history := 0, ""
+		h, err := os.ReadFile(s.History)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(h)) {
+			var e struct{ Event, Cmdlet string }
+			if json.Unmarshal([]byte(line), &e) == nil && e.Event == "invoke" {
+				history += e.Cmdlet + "\n"
+				if e.Cmdlet == "Start-SecretRotation" {
+					starts++
+				}
+			}
+		}
+		if starts != 1 {
+			t.Errorf("%s was asked to rotate %d times:\n%s", s.Name, starts, history)
+		}
+		if journals, err := filepath.Glob(filepath.Join(g.artifacts, "201", "journal-"+s.Name+"-1", "*", "*.jsonl")); err != nil || len(journals) == 0 {
+			t.Errorf("no journal of %s was kept: %v", s.Name, err)
+		}
+		if n := bundles(t, s.Share); n > 0 {
+			t.Errorf("%d PFX files are left on the share of %s", n, s.Name)
+		}
+		if n := bundles(t, filepath.Join(g.backups, s.Name)); n < 11 {
+			t.Errorf("the backup of %s has %d PFX files", s.Name, n)
+		}
+	}
+	if len(r.refusal) > 0 {
+		t.Errorf("refused were %q", r.refusal)
+	}
+}
+
+func bundles(t *testing.T, dir string) int {
+	t.Helper()
+	n := 0
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && strings.EqualFold(filepath.Ext(p), ".pfx") {
+			n++
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return n
+}
+
+// planOf is the digest of the plan for east that lies among the artifacts of a run.
+func (g *gitops) planOf(t *testing.T, run, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(g.artifacts, run, "plan-east", "plan-east-"+name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// storedNoSecret looks for every secret in everything that the workflows stored.
+func (g *gitops) storedNoSecret(t *testing.T) {
+	t.Helper()
+	files := 0
+	err := filepath.WalkDir(g.artifacts, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		files++
+		b, err := os.ReadFile(p)
+		for name, secret := range g.secrets {
+			if strings.Contains(string(b), secret) {
+				t.Errorf("%s has %s", p, name)
+			}
+		}
+		return err
+	})
+	if err != nil || files < 20 {
+		t.Errorf("%d artifacts, %v", files, err)
+	}
+}

@@ -23,8 +23,8 @@ import (
 type workflowRun struct {
 	exit    int
 	jobs    map[string]string              // each job that ended, and how; a job that was skipped is in none of these
-	refusal map[string]string              // of a job that failed: the command and its reason, as "certstamp stage: plan-digest"
-	remarks map[string][]string            // other warnings and errors
+	refusal map[string]string              // of a job that failed: the command and its reason, as "stage: plan-digest"
+	remarks map[string][]string            // warnings
 	outputs map[string]map[string][]string // of the steps of each job, in their order
 	summary map[string]string
 	log     string
@@ -131,6 +131,10 @@ func (r *workflowRun) holdsNone(t *testing.T, tr trigger, where, text string) {
 	}
 }
 
+// refusalOf finds what a summary says of a command that failed, and why. Of the log of a step that failed act may lose the end,
+// with the ::error:: lines in it; pages and outputs are files.
+var refusalOf = regexp.MustCompile("# certstamp `([a-z]+)`[^\n]*\n+\\*\\*`([a-z-]+)`\\*\\*")
+
 // readAct reads the lines of --json.
 func readAct(t *testing.T, out []byte) *workflowRun {
 	t.Helper()
@@ -168,10 +172,13 @@ func readAct(t *testing.T, out []byte) *workflowRun {
 			}
 		case e.Command == "summary" && whole:
 			r.summary[job] += e.Content
-		case e.Command == "error" && strings.HasPrefix(e.KVPairs["title"], "certstamp "):
-			r.refusal[job] = e.KVPairs["title"]
-		case e.Command == "warning" || e.Command == "error":
+		case e.Command == "warning":
 			r.remarks[job] = append(r.remarks[job], e.KVPairs["title"]+": "+e.Arg)
+		}
+	}
+	for job, text := range r.summary {
+		for _, m := range refusalOf.FindAllStringSubmatch(text, -1) {
+			r.refusal[job] += m[1] + ": " + m[2]
 		}
 	}
 	return r

@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/certstamp/certstamp/cmd/internal/demo"
 )
 
 // TestWorkflows runs the workflows of the committed example with act, byte for byte as they are: what must be refused first, then the
@@ -39,7 +41,7 @@ func TestWorkflows(t *testing.T) {
 		t.Fatalf("a stamp or its share was touched: before\n%s\nafter\n%s", before, after)
 	}
 	t.Run("deploy", g.deploy)
-	g.storedNoSecret(t)
+	t.Run("typed approval", g.typedApproval)
 }
 
 // ended holds a run against how each of its jobs should have ended. A job that was skipped has no result.
@@ -148,10 +150,7 @@ func (g *gitops) brokenCertificate(t *testing.T) {
 	delete(r.jobs, "validate-2") // act says of a leg of a matrix how the legs before it ended; its own outputs are its own
 	r.has(t, "validate-2", "result", "done")
 	ended(t, r, map[string]string{"discover": "success", "validate-1": "failure"})
-	r.refused(t, "validate-1", "certstamp validate: findings", "`ACSBlob/ACSBlob.pfx.age`", "Fail DNS Names", "wrong-name.azurestack.contoso.example", "*.blob.east.azurestack.contoso.example")
-	if all := strings.Join(r.remarks["validate-1"], "\n"); !strings.Contains(all, "DNS Names") {
-		t.Errorf("the remarks are\n%s", all)
-	}
+	r.refused(t, "validate-1", "validate: findings", "`ACSBlob/ACSBlob.pfx.age`", "Fail DNS Names", "wrong-name.azurestack.contoso.example", "*.blob.east.azurestack.contoso.example")
 	var d struct{ Verdict string }
 	if b, err := os.ReadFile(filepath.Join(g.artifacts, "102", "validate-east", "validate.json")); err != nil || json.Unmarshal(b, &d) != nil || d.Verdict != "fail" {
 		t.Errorf("the report says %q, %v", d.Verdict, err)
@@ -167,7 +166,7 @@ func (g *gitops) stampTakenAway(t *testing.T) {
 	tr.run = "103"
 	r := g.act(t, repo, tr)
 	ended(t, r, map[string]string{"discover": "failure"})
-	r.refused(t, "discover", "certstamp discover: stamp-deleted", "west")
+	r.refused(t, "discover", "discover: stamp-deleted", "west")
 }
 
 // tamperedPlan: somebody who can write where artifacts lie changes one word of the plan between the two jobs.
@@ -184,7 +183,7 @@ func (g *gitops) tamperedPlan(t *testing.T) {
 	if approved == is {
 		t.Error("nobody tampered with the plan")
 	}
-	r.refused(t, "stamp/apply", "certstamp stage: plan-digest", approved, is)
+	r.refused(t, "stamp/apply", "stage: plan-digest", approved, is)
 }
 
 // anotherCommit: a plan waits for its approval, and main moves on before somebody types its digest.
@@ -205,7 +204,7 @@ func (g *gitops) anotherCommit(t *testing.T) {
 	g.commit(t, repo, "main moves on")
 	r = g.act(t, repo, g.dispatch("106", "105", digest))
 	ended(t, r, map[string]string{"jobs": "success", "apply": "failure"})
-	r.refused(t, "apply", "certstamp stage: plan-differs", g.east)
+	r.refused(t, "apply", "stage: plan-differs", g.east)
 }
 
 // expiredPlan: the plan was good, a day too long ago.
@@ -220,7 +219,7 @@ func (g *gitops) expiredPlan(t *testing.T) {
 	g.command(t, repo, "plan", "--stamp", "stamps/east", "--as-of", asOf.Format(time.RFC3339), "--out", file)
 	r := g.act(t, repo, g.dispatch("108", "107", g.planOf(t, "107", "107")))
 	ended(t, r, map[string]string{"jobs": "success", "apply": "failure"})
-	r.refused(t, "apply", "certstamp stage: plan-expired", asOf.Add(7*24*time.Hour).Format(time.RFC3339))
+	r.refused(t, "apply", "stage: plan-expired", asOf.Add(7*24*time.Hour).Format(time.RFC3339))
 }
 
 // anotherTwin: reviewers see another certificate of the same name than the sealed file holds. Nobody can tell without what opens it.
@@ -238,7 +237,7 @@ func (g *gitops) anotherTwin(t *testing.T) {
 	t.Parallel()
 	r := g.act(t, repo, g.push(g.base, head, "109"))
 	ended(t, r, map[string]string{"discover": "success", "stamp/plan": "failure"})
-	r.refused(t, "stamp/plan", "certstamp plan: plan-refused", "`ACSBlob/ACSBlob.pfx.age`", "Fail Twin")
+	r.refused(t, "stamp/plan", "plan: plan-refused", "`ACSBlob/ACSBlob.pfx.age`", "Fail Twin")
 	if _, err := os.Stat(filepath.Join(g.artifacts, "109")); err == nil {
 		t.Error("there is a plan")
 	}
@@ -272,7 +271,7 @@ func (g *gitops) changedHost(t *testing.T) {
 	if all := strings.Join(r.remarks["discover"], "\n"); !strings.Contains(all, "this change sends credentials elsewhere") {
 		t.Errorf("the remarks are\n%s", all)
 	}
-	r.refused(t, "stamp/plan", "certstamp plan: target", g.target(t, repo, "east"))
+	r.refused(t, "stamp/plan", "plan: target", g.target(t, repo, "east"))
 	if n := heard.Load(); n > 0 {
 		t.Errorf("the other host was called %d times", n)
 	}
@@ -294,23 +293,7 @@ func (g *gitops) deploy(t *testing.T) {
 		r.has(t, apply, "result", "done")
 		r.has(t, apply, "stamps", `["`+s.Name+`"]`)
 		r.shows(t, apply, "certstamp `stage`", "certstamp `rotate`", "certstamp `verify`", "certstamp `unstage`")
-		starts, history := 0, ""
-		h, err := os.ReadFile(s.History)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(h)) {
-			var e struct{ Event, Cmdlet string }
-			if json.Unmarshal([]byte(line), &e) == nil && e.Event == "invoke" {
-				history += e.Cmdlet + "\n"
-				if e.Cmdlet == "Start-SecretRotation" {
-					starts++
-				}
-			}
-		}
-		if starts != 1 {
-			t.Errorf("%s was asked to rotate %d times:\n%s", s.Name, starts, history)
-		}
+		g.rotated(t, s, 1)
 		if journals, err := filepath.Glob(filepath.Join(g.artifacts, "201", "journal-"+s.Name+"-1", "*", "*.jsonl")); err != nil || len(journals) == 0 {
 			t.Errorf("no journal of %s was kept: %v", s.Name, err)
 		}
@@ -323,6 +306,56 @@ func (g *gitops) deploy(t *testing.T) {
 	}
 	if len(r.refusal) > 0 {
 		t.Errorf("refused were %q", r.refusal)
+	}
+	g.storedNoSecret(t)
+}
+
+// typedApproval is for servers without required reviewers and without artifacts: the plan waits in a folder of the runner.
+func (g *gitops) typedApproval(t *testing.T) {
+	repo, folder := g.clone(t, g.head), t.TempDir()
+	g.answer(t, repo, "east", "")
+	g.pack(t, repo, "east")
+	head := g.commit(t, repo, "certificates once more")
+	vars := maps.Clone(g.vars)
+	vars["CERTSTAMP_APPROVAL"], vars["CERTSTAMP_PLAN_FOLDER"] = "typed", folder
+	tr := g.push(g.head, head, "202")
+	tr.vars = vars
+	r := g.act(t, repo, tr)
+	ended(t, r, map[string]string{"discover": "success", "stamp/plan": "success"})
+	g.rotated(t, g.w.Stamps[0], 1)
+	tr = g.dispatch("203", "202", r.last("stamp/plan", "plan-sha256"))
+	tr.vars = vars
+	r = g.act(t, repo, tr)
+	ended(t, r, map[string]string{"jobs": "success", "apply": "success"})
+	r.has(t, "apply", "result", "done")
+	r.shows(t, "apply", "certstamp `stage`", "certstamp `rotate`", "certstamp `verify`", "certstamp `unstage`")
+	g.rotated(t, g.w.Stamps[0], 2)
+	for _, run := range []string{"202", "203"} {
+		if _, err := os.Stat(filepath.Join(g.artifacts, run)); err == nil {
+			t.Errorf("run %s stored artifacts", run)
+		}
+	}
+}
+
+// rotated holds how often a stamp was asked to rotate.
+func (g *gitops) rotated(t *testing.T, s *demo.Stamp, times int) {
+	t.Helper()
+	b, err := os.ReadFile(s.History)
+	if err != nil {
+		t.Fatal(err)
+	}
+	starts, asked := 0, ""
+	for line := range strings.Lines(string(b)) {
+		var e struct{ Event, Cmdlet string }
+		if json.Unmarshal([]byte(line), &e) == nil && e.Event == "invoke" {
+			asked += e.Cmdlet + "\n"
+			if e.Cmdlet == "Start-SecretRotation" {
+				starts++
+			}
+		}
+	}
+	if starts != times {
+		t.Errorf("%s was asked to rotate %d times, not %d:\n%s", s.Name, starts, times, asked)
 	}
 }
 

@@ -238,8 +238,13 @@ func (g *gitops) target(t *testing.T, repo, stamp string) string {
 // command runs certstamp as an operator would, with what opens the files.
 func (g *gitops) command(t *testing.T, repo string, args ...string) string {
 	t.Helper()
+	return g.commandIn(t, repo, nil, args...)
+}
+
+func (g *gitops) commandIn(t *testing.T, repo string, env []string, args ...string) string {
+	t.Helper()
 	cmd := exec.Command(g.exe, args...)
-	cmd.Dir, cmd.Env = repo, g.home(g.w.Dir)
+	cmd.Dir, cmd.Env = repo, append(g.home(g.w.Dir), env...)
 	for k, v := range g.secrets {
 		cmd.Env = append(cmd.Env, k+"="+v)
 	}

@@ -207,7 +207,7 @@ func (g *gitops) anotherCommit(t *testing.T) {
 	r.refused(t, "apply", "stage: plan-differs", g.east)
 }
 
-// expiredPlan: the plan was good, a day too long ago.
+// expiredPlan: everything about the plan is right but the day.
 func (g *gitops) expiredPlan(t *testing.T) {
 	t.Parallel()
 	repo := g.clone(t, g.east)
@@ -216,7 +216,8 @@ func (g *gitops) expiredPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	asOf := time.Now().UTC().Truncate(time.Second).Add(-7*24*time.Hour - time.Minute)
-	g.command(t, repo, "plan", "--stamp", "stamps/east", "--as-of", asOf.Format(time.RFC3339), "--out", file)
+	job := []string{"GITHUB_ACTIONS=true", "GITHUB_REPOSITORY=contoso/stamps", "GITHUB_SHA=" + g.east}
+	g.commandIn(t, repo, job, "plan", "--stamp", "stamps/east", "--as-of", asOf.Format(time.RFC3339), "--out", file)
 	r := g.act(t, repo, g.dispatch("108", "107", g.planOf(t, "107", "107")))
 	ended(t, r, map[string]string{"jobs": "success", "apply": "failure"})
 	r.refused(t, "apply", "stage: plan-expired", asOf.Add(7*24*time.Hour).Format(time.RFC3339))

@@ -54,6 +54,8 @@ func TestFailedThenRerun(t *testing.T) {
 	s.check(s.run(nil, append([]string{"rotate"}, again...)...), 1, "last-failed", "rerun")
 	share := print(t, filepath.Join(s.s.Share, "Certificates"))
 	s.check(s.run(nil, append([]string{"stage"}, again...)...), 1, "last rotation is \"Failed\"", "rerun")
+	unasked := s.plan("unasked.json", "--no-pep-check", "the login is locked")
+	s.check(s.run(nil, append([]string{"stage"}, unasked...)...), 1, "the journal shows that the rotation of plan", "rerun")
 	if print(t, filepath.Join(s.s.Share, "Certificates")) != share {
 		t.Error("a set that cannot be rotated was staged")
 	}

@@ -145,8 +145,18 @@ func (a *app) mayPublish(ctx context.Context, b *bound, sh stage.Share, restore 
 	if digest, found := b.witness.unsettled(); found {
 		return refusedf("rotating", "find out how it ended first: certstamp rotate --attach with that plan", "the journal shows a rotation of plan %s whose end it does not know", digest)
 	}
+	if digest, failed := b.witness.failedLast(); failed && b.replaces(restore) {
+		return refusedf("last-failed", rerunOrFresh, "the journal shows that the rotation of plan %s failed: nothing else is staged until it is rerun", digest)
+	}
 	return nil
 }
+
+// replaces reports whether staging the plan puts other files in the place of those that a rerun of a failed rotation needs.
+func (b *bound) replaces(restore bool) bool {
+	return !restore && !b.plan.Rotate.Rerun && b.plan.Rotate.Fresh == ""
+}
+
+const rerunOrFresh = "certstamp plan --kind rerun; or plan with --fresh REASON"
 
 // keepSet copies the planned set to the stamp's backup where another one lies there, or none. It is asked under the stamp's
 // lock, when nothing speaks against the plan any more: until then a rerun may need what is there.

@@ -203,13 +203,29 @@ func (w *witness) elsewhere() [][]rotate.Entry {
 	return out
 }
 
-// unsettled finds a rotation, of any plan, that the journal shows as started and not as ended. It may be under way.
-func (w *witness) unsettled() (digest string, found bool) {
+// plans are the rotations that the journal knows, of any plan, oldest first.
+func (w *witness) plans() []*witness {
 	logs := append([]journal.Log{}, w.others...)
 	if w.own != nil {
 		logs = append(logs, w.own.Log())
 	}
-	for _, one := range byPlan(logs...) {
+	return byPlan(logs...)
+}
+
+// failedLast finds the last rotation that was started, if the journal shows that it failed.
+func (w *witness) failedLast() (digest string, failed bool) {
+	for _, one := range w.plans() {
+		if one.started() {
+			end := rotate.Result(one.ended())
+			digest, failed = one.digest, end == rotate.Failed || end == rotate.FailedAgain
+		}
+	}
+	return digest, failed
+}
+
+// unsettled finds a rotation, of any plan, that the journal shows as started and not as ended. It may be under way.
+func (w *witness) unsettled() (digest string, found bool) {
+	for _, one := range w.plans() {
 		switch rotate.Result(one.ended()) {
 		case rotate.Success, rotate.Failed, rotate.FailedAgain:
 		default:

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -115,11 +116,13 @@ func (r *request) timeout() time.Duration {
 	return min(d, 10*time.Minute)
 }
 
-var actionOf = regexp.MustCompile(`<[A-Za-z0-9_]*:?Action\b[^>]*>\s*([^<\s]+)\s*<`)
+var actionOf = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`<[A-Za-z0-9_]*:?Action\b[^>]*>\s*([^<\s]+)\s*<`)
+})
 
 // operationOf names the operation of an envelope, before it is parsed.
 func operationOf(soap []byte) string {
-	m := actionOf.FindSubmatch(soap)
+	m := actionOf().FindSubmatch(soap)
 	if m == nil {
 		return ""
 	}
@@ -206,11 +209,13 @@ func (s *Server) faultEnvelope(r *request, f *soapFault) (int, []byte) {
 	return http.StatusInternalServerError, s.envelope(r, actFault, body)
 }
 
-var durationForm = regexp.MustCompile(`^P(?:(\d{1,4})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,8}(?:\.\d{1,9})?)S)?)?$`)
+var durationForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^P(?:(\d{1,4})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,8}(?:\.\d{1,9})?)S)?)?$`)
+})
 
 // parseDuration reads an xs:duration of days and smaller parts.
 func parseDuration(text string) (time.Duration, error) {
-	m := durationForm.FindStringSubmatch(strings.TrimSpace(text))
+	m := durationForm().FindStringSubmatch(strings.TrimSpace(text))
 	if m == nil {
 		return 0, fmt.Errorf("%q is not a duration", text)
 	}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -65,13 +66,13 @@ func (e *Emitter) Short(v secret.Value) bool {
 	})
 }
 
-var outputName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,99}$`)
+var outputName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,99}$`) })
 
 // Output sets a step output: a digest, a count, a word, a path. A value with a line end or another hidden character is
 // refused, and one that holds a secret: the runner would drop the output without a word. Azure variables take no hyphen,
 // so there plan-sha256 is planSha256.
 func (e *Emitter) Output(name, value string) (err error) {
-	if !outputName.MatchString(name) {
+	if !outputName().MatchString(name) {
 		return fmt.Errorf("output name %q is not a plain word", name)
 	}
 	if strings.ContainsFunc(value, hidden) || !utf8.ValidString(value) {

@@ -263,7 +263,7 @@ func (a *app) jobsAre(stamps []*stamp.Stamp) error {
 	m := &report.Matrix{Include: []report.MatrixJob{}}
 	names := []string{}
 	for _, s := range stamps {
-		if !stampName.MatchString(s.Name) {
+		if !stampName().MatchString(s.Name) {
 			return fmt.Errorf("stamp name %q was let through", s.Name) // the reader of the file has the same pattern
 		}
 		if !stampFolder().MatchString(s.Dir) {

@@ -77,7 +77,7 @@ func (a *app) initCommand() *cobra.Command {
 			if s.Name == "" {
 				s.Name = s.Region
 			}
-			if !stampName.MatchString(s.Name) {
+			if !stampName().MatchString(s.Name) {
 				return usagef("use lower-case letters, digits and hyphens", "--name %q is no name for a stamp", s.Name)
 			}
 			if s.Identity = strings.ToUpper(identity); s.Identity != string(policies.AAD) && s.Identity != string(policies.ADFS) {
@@ -179,7 +179,7 @@ func information(b []byte) (newStamp, error) {
 	}
 	s.Region = strings.ToLower(strings.TrimSpace(in.RegionName))
 	domain := strings.ToLower(strings.TrimSpace(in.ExternalDomainFQDN))
-	if !stampName.MatchString(s.Region) || strings.HasSuffix(s.Region, "-") {
+	if !stampName().MatchString(s.Region) || strings.HasSuffix(s.Region, "-") {
 		return s, fmt.Errorf("RegionName is %.80q, which is no region", in.RegionName)
 	}
 	fqdn, ok := strings.CutPrefix(domain, s.Region+".")

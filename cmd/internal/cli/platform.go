@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/certstamp/certstamp/cmd/internal/ci"
 	"github.com/certstamp/certstamp/cmd/internal/report"
@@ -20,7 +21,7 @@ var results = map[int]string{
 }
 
 // stampName is what may stand in a matrix, an environment's name and an artifact's.
-var stampName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+var stampName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`) })
 
 // output is one value for later steps.
 type output struct{ name, value string }
@@ -34,7 +35,7 @@ func (a *app) outputs() error {
 	var plans []*report.Stamp
 	for i := range a.doc.Stamps {
 		s := &a.doc.Stamps[i]
-		if stampName.MatchString(s.Stamp) && (len(names) == 0 || names[len(names)-1] != s.Stamp) {
+		if stampName().MatchString(s.Stamp) && (len(names) == 0 || names[len(names)-1] != s.Stamp) {
 			names = append(names, s.Stamp)
 		}
 		if s.Plan != nil && s.PlanFile != "" {

@@ -5,11 +5,12 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS = -s -w -buildid= -X main.version=$(VERSION)
 GOLANGCI = v2.15.0
 ACT = v0.2.89
+ACTIONLINT = v1.7.12
 OUT ?= demo-out
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo demo-smb ci lint fmt vet bench bench-smb fuzz chaos chaos-smb wine deps tools image dist
+.PHONY: help build test demo demo-smb ci lint fmt vet bench bench-smb fuzz chaos chaos-smb wine image dist workflows builds screenshot deps tools judges
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +27,7 @@ demo-smb: deps ## the same with a real Samba server for the shares; needs root
 test: deps ## all tests
 	$(GO) test ./...
 
-ci: deps tools fmt vet lint ## what the gate runs: format, vet on every platform, lint, race tests, the demo, chaos
+ci: deps judges tools fmt vet lint workflows builds ## what the gate runs: format, vet on every platform, lint, race tests, the demo, chaos
 	$(MAKE) demo OUT=$$(mktemp -d)/demo
 	$(MAKE) wine
 	$(MAKE) image
@@ -76,10 +77,22 @@ image: ## make the container image without an engine, and run certstamp out of i
 dist: ## make what a release consists of in ./dist: binaries, archives, SBOMs, checksums
 	GO=$(GO) VERSION=$(VERSION) scripts/dist.sh
 
+workflows: tools judges ## action.yml and every workflow against actionlint and the public schemas
+	@scripts/workflows.sh
+
+builds: ## the release's binaries twice: the same bytes, and small
+	@scripts/builds.sh
+
+screenshot: judges ## docs/report.png, out of a new demo
+	@out=$$(mktemp -d) && $(MAKE) -s demo OUT=$$out/demo && node testdata/judges/judge.mjs --screenshot docs/report.png $$out/demo/report.html && rm -r $$out
+
 deps:
 	@scripts/deps.sh
 
-tools: .tools/golangci-lint-$(GOLANGCI) .tools/act-$(ACT)
+judges: ## install the programs of others that judge reports and workflows
+	@scripts/judges.sh
+
+tools: .tools/golangci-lint-$(GOLANGCI) .tools/act-$(ACT) .tools/actionlint-$(ACTIONLINT)
 
 .tools/golangci-lint-$(GOLANGCI):
 	@mkdir -p .tools
@@ -89,4 +102,9 @@ tools: .tools/golangci-lint-$(GOLANGCI) .tools/act-$(ACT)
 .tools/act-$(ACT):
 	@mkdir -p .tools
 	GOBIN="$(CURDIR)/.tools" $(GO) install github.com/nektos/act@$(ACT)
+	@touch $@
+
+.tools/actionlint-$(ACTIONLINT):
+	@mkdir -p .tools
+	GOBIN="$(CURDIR)/.tools" $(GO) install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT)
 	@touch $@

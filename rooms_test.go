@@ -59,7 +59,8 @@ var edges = map[string]map[string]string{
 		"internal/secret": "the password of the login",
 		"stage":           "the interface it implements, and its errors",
 	},
-	"internal/samba": {},
+	"internal/samba":  {},
+	"internal/judges": {},
 	"stage/stagetest": {
 		"stage": "the conformance suite of every share",
 	},

@@ -20,6 +20,11 @@ want shellcheck shellcheck
 [ -e /usr/sbin/smbd ] || need="$need samba"
 [ -e /usr/lib/python3/dist-packages/winrm ] || need="$need python3-winrm"
 [ -e /usr/lib/python3/dist-packages/cryptography ] || need="$need python3-cryptography"
+if [ "${1:-}" = judges ]; then # large ones, which only the gate insists on
+	want node nodejs
+	want npm npm
+	want chromium chromium
+fi
 
 [ -n "$need" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -58,8 +58,14 @@ func (m *maker) issue(c, parent *x509.Certificate) *x509.Certificate {
 // bundle writes a PFX with these names. The CA's key serves as its own: no rule here asks.
 func (m *maker) bundle(file, password string, names ...string) {
 	m.t.Helper()
+	m.named(file, password, pkix.Name{CommonName: names[0]}, names...)
+}
+
+// named is bundle with any subject.
+func (m *maker) named(file, password string, subject pkix.Name, names ...string) {
+	m.t.Helper()
 	leaf := m.issue(&x509.Certificate{
-		Subject: pkix.Name{CommonName: names[0]}, DNSNames: names, BasicConstraintsValid: true,
+		Subject: subject, DNSNames: names, BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		CRLDistributionPoints: []string{"http://crl.simulated.example/providers.crl"},

@@ -178,7 +178,7 @@ class Browser {
   }
 
   async screenshot(file) {
-    await this.ask('Emulation.setDeviceMetricsOverride', {width: 1080, height: 1500, deviceScaleFactor: 1, mobile: false})
+    await this.ask('Emulation.setDeviceMetricsOverride', {width: 1080, height: 900, deviceScaleFactor: 1, mobile: false})
     const {data} = await this.ask('Page.captureScreenshot', {format: 'png', optimizeForSpeed: false})
     writeFileSync(file, Buffer.from(data, 'base64'))
   }

@@ -85,7 +85,7 @@ async function markdown(files) {
 }
 
 // own is what Chromium asks for by itself, whatever it shows.
-const own = /^[A-Z]+ (https?:\/\/)?([a-z0-9-]+\.)*(google|googleapis|gvt1)\.com[:/]/
+const own = /^[A-Z]+ (https?:\/\/)?([a-z0-9-]+\.)*(google|googleapis|gstatic|gvt1)\.com[:/]/
 
 // Browser is Chromium at the other end of a pipe. Everything it wants from the network goes to a proxy that only counts.
 class Browser {
@@ -168,7 +168,7 @@ class Browser {
     if (errorText) did.push(errorText)
     this.loading = loaderId
     for (const m of early) if (m.method === 'Page.lifecycleEvent') heard(m)
-    await settled
+    await Promise.race([settled, new Promise(r => { setTimeout(r, 120_000, did).unref() }).then(d => d.push('does not come to rest'))])
     const {result} = await this.ask('Runtime.evaluate', {expression: 'JSON.stringify([document.title, document.querySelectorAll("script, link, iframe, object, embed, form, base, meta[http-equiv=refresh]").length, document.body.innerText.length])', returnByValue: true})
     const [title, active, length] = JSON.parse(result.value)
     if (!title || length < 40) did.push('shows nothing')

@@ -171,7 +171,7 @@ class Browser {
     await Promise.race([settled, new Promise(r => { setTimeout(r, 120_000, did).unref() }).then(d => d.push('does not come to rest'))])
     const {result} = await this.ask('Runtime.evaluate', {expression: 'JSON.stringify([document.title, document.querySelectorAll("script, link, iframe, object, embed, form, base, meta[http-equiv=refresh]").length, document.body.innerText.length])', returnByValue: true})
     const [title, active, length] = JSON.parse(result.value)
-    if (!title || length < 40) did.push('shows nothing')
+    if (!title || length < 20) did.push('shows nothing')
     if (active > 0) did.push(`has ${active} active elements`)
     for (const c of this.calls) did.push(`reached for the network: ${c.slice(0, 200)}`)
     return did

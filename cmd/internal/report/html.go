@@ -28,6 +28,8 @@ type chapter struct {
 	Stamp
 	Findings []validate.Finding // of certificates, set and the command, everything not OK
 	Error    *Error
+	Text     string   // what was said of no stamp in particular
+	Files    []string // that were written, where there is no stamp to tell of
 }
 
 // HTML writes one self-contained page about a run of several commands: no scripts, no requests, inline style and SVG.
@@ -61,6 +63,19 @@ func HTML(w io.Writer, docs []*Document, title string) error {
 				ended.Outcome = "refused"
 			}
 			data.Stories = append(data.Stories, &story{Stamp: strings.TrimSpace("certstamp " + d.Command), Chapters: []chapter{ended}})
+		}
+	}
+	for _, d := range docs {
+		text, err := besides(d)
+		if err != nil {
+			return err
+		}
+		c := chapter{Command: d.Command, Text: text}
+		if len(d.Stamps) == 0 {
+			c.Files, c.Next = d.Files, d.Next
+		}
+		if c.Text != "" || len(c.Files) > 0 {
+			data.Stories = append(data.Stories, &story{Stamp: strings.TrimSpace("certstamp " + d.Command), Chapters: []chapter{c}})
 		}
 	}
 	for _, st := range data.Stories {

@@ -36,6 +36,7 @@ func TestForeignTextBeforeJudges(t *testing.T) {
 	}
 	for name, d := range map[string]*Document{
 		"judgement": judgement(),
+		"version":   {Command: "version", Tool: "v1.2.3"},
 		"usage":     {Command: "validate", Error: &Error{Code: 2, Reason: "usage", Message: "m", Hint: "h"}},
 	} {
 		for format, ending := range map[string]string{"sarif": "sarif", "junit": "xml", "markdown": "md", "html": "html"} {
@@ -59,7 +60,7 @@ func TestForeignTextBeforeJudges(t *testing.T) {
 		t.Error(c)
 	}
 	n := len(texts)
-	if v.SARIF != n+2 || v.JUnit != n+2 || v.Markdown != n+2 || v.Diagrams != n+1 || v.Tasks != 4*n+5 || v.HTML != 3 {
+	if v.SARIF != n+3 || v.JUnit != n+3 || v.Markdown != n+3 || v.Diagrams != n+1 || v.Tasks != 4*n+5 || v.HTML != 4 {
 		t.Errorf("of %d texts they judged %+v", n, v)
 	}
 }

@@ -34,6 +34,13 @@ func Markdown(w io.Writer, d *Document) error {
 	for i := range d.Stamps {
 		m.stamp(d, &d.Stamps[i])
 	}
+	text, err := besides(d)
+	if err != nil {
+		return err
+	}
+	if text != "" {
+		m.block("\n%s", fence(strings.Split(strings.TrimSuffix(text, "\n"), "\n")))
+	}
 	if len(d.Files) > 0 || d.Next != "" {
 		m.block("\n")
 	}
@@ -47,7 +54,7 @@ func Markdown(w io.Writer, d *Document) error {
 		// Room for this line was kept.
 		fmt.Fprintf(&m.b, "\n> [!WARNING]\n> This page is cut: %d more rows and blocks do not fit. The JSON report has everything.\n", m.left)
 	}
-	_, err := io.WriteString(w, m.b.String())
+	_, err = io.WriteString(w, m.b.String())
 	return err
 }
 
@@ -204,17 +211,24 @@ func (m *marker) details(list []validate.Finding, about string) {
 	}
 }
 
-// fold writes lines into a closed details element. A fence can only be closed by a line that begins with it, and each
-// line of ours is indented too far for that.
-func (m *marker) fold(title, about string, list []string) {
+// fence writes lines as they are. A fence can only be closed by a line that begins with it, and each line of ours is indented
+// too far for that.
+func fence(list []string) string {
 	var b strings.Builder
+	b.WriteString("~~~text\n")
 	for _, l := range list {
 		b.WriteString("    " + ci.Text(l) + "\n")
 	}
+	b.WriteString("~~~\n")
+	return b.String()
+}
+
+// fold writes lines into a closed details element.
+func (m *marker) fold(title, about string, list []string) {
 	if about != "" {
 		title += ": <code>" + html.EscapeString(ci.Text(about)) + "</code>"
 	}
-	m.block("\n<details><summary>%s</summary>\n\n~~~text\n%s~~~\n\n</details>\n", title, b.String())
+	m.block("\n<details><summary>%s</summary>\n\n%s\n</details>\n", title, fence(list))
 }
 
 // names lists the tests that are not OK, or counts those that are.

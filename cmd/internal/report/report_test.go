@@ -238,3 +238,21 @@ func TestUnknownFormat(t *testing.T) {
 		t.Error("a format that does not exist was written")
 	}
 }
+
+// TestNoPageIsEmpty: what a command says of no stamp stands in its pages too.
+func TestNoPageIsEmpty(t *testing.T) {
+	for want, d := range map[string]*Document{
+		"certstamp v1.2.3":  {Command: "version", Tool: "v1.2.3"},
+		"Names":             {Command: "explain", Rules: []validate.Explanation{{ID: "dns-names", Name: "Names"}}},
+		"Get-ActionStatus":  {Command: "pep", Cmdlets: []Cmdlet{{Name: "Get-ActionStatus"}}},
+		"output: said":      {Command: "pep", Streamed: true, Records: []Record{{Stream: "output", Value: "said"}}},
+		"self-hosted":       {Command: "plan", Matrix: &Matrix{Include: []MatrixJob{{Stamp: "east", Runner: []string{"self-hosted"}}}}},
+		"stamps/stamp.yaml": {Command: "init", Files: []string{"stamps/stamp.yaml"}},
+	} {
+		for _, format := range []string{"markdown", "html"} {
+			if got := write(t, format, d); !strings.Contains(got, want) {
+				t.Errorf("%s of %s lacks %q:\n%s", format, d.Command, want, got)
+			}
+		}
+	}
+}

@@ -53,6 +53,17 @@ func Text(w io.Writer, d *Document) error {
 	return b.Flush()
 }
 
+// besides is what a command says of no stamp in particular, as text; without anything else to say it names the tool.
+func besides(d *Document) (string, error) {
+	c := Document{Matrix: d.Matrix, Rules: d.Rules, Cmdlets: d.Cmdlets, Records: d.Records}
+	var b strings.Builder
+	err := Text(&b, &c)
+	if b.Len() == 0 && len(d.Stamps)+len(d.Files) == 0 && d.Error == nil {
+		texter{&b}.line("certstamp %s", d.Tool)
+	}
+	return b.String(), err
+}
+
 type texter struct{ w io.Writer }
 
 // line writes one line. Every text in it is foreign until proven otherwise, so all of them are made harmless here and none elsewhere.

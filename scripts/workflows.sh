@@ -28,6 +28,7 @@ for repo in "$work"/*/; do
 	mkdir -p .github && printf 'self-hosted-runner: {labels: ["*"]}\n' >.github/actionlint.yaml
 	"$lint" -no-color
 	for f in .github/workflows/*.yml; do
+		sed -i 's/, attestations: write}/}/' "$f" # actionlint knows this permission; the schema in the validator is older
 		"$valid" "$f" || { echo "$f of $(basename "$repo") does not fit the schema of workflows"; exit 1; }
 		count=$((count + 1))
 	done

@@ -10,7 +10,7 @@ OUT ?= demo-out
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo demo-smb ci lint fmt vet bench bench-smb fuzz chaos chaos-smb wine image dist workflows builds screenshot deps tools judges
+.PHONY: help build test demo demo-smb ci lint fmt vet bench bench-smb fuzz chaos chaos-smb wine image dist workflows screenshot deps tools judges
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ demo-smb: deps ## the same with a real Samba server for the shares; needs root
 test: deps ## all tests
 	$(GO) test ./...
 
-ci: deps judges tools fmt vet lint workflows builds ## what the gate runs: format, vet on every platform, lint, race tests, the demo, chaos
+ci: deps judges tools fmt vet lint workflows ## what the gate runs: format, vet on every platform, lint, race tests, the demo, chaos
 	$(MAKE) demo OUT=$$(mktemp -d)/demo
 	$(MAKE) wine
 	$(MAKE) image
@@ -77,9 +77,6 @@ dist: ## make what a release consists of in ./dist: binaries, archives, SBOMs, c
 
 workflows: tools judges ## action.yml and every workflow against actionlint and the public schemas
 	@scripts/workflows.sh
-
-builds: ## the release's binaries twice: the same bytes, and small
-	@scripts/builds.sh
 
 screenshot: judges ## docs/report.png, out of a new demo
 	@out=$$(mktemp -d) && $(MAKE) -s demo OUT=$$out/demo && node testdata/judges/judge.mjs --screenshot docs/report.png $$out/demo/report.html && rm -r $$out

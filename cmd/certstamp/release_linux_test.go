@@ -24,6 +24,9 @@ import (
 
 const releaseTime = 1700000000
 
+// largestBinary is what the one for Linux must stay below: it is a file of every release commit.
+const largestBinary = 20_000_000
+
 // distribute makes what `make dist` makes, for the system that the test runs on and for Windows, out of a folder.
 func distribute(t *testing.T, from string, env ...string) string {
 	t.Helper()
@@ -182,6 +185,9 @@ func TestRelease(t *testing.T) {
 	}
 
 	native := "certstamp-linux-" + runtime.GOARCH
+	if n := len(one[native]); n == 0 || n >= largestBinary {
+		t.Errorf("%s has %d bytes, the limit is %d", native, n, largestBinary)
+	}
 	t.Run("sums", func(t *testing.T) {
 		for folder, leaves := range map[string][]string{"": {"SHA256SUMS", "release"}, "release/": {"release/SHA256SUMS"}} {
 			listed := map[string]bool{}

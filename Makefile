@@ -46,6 +46,7 @@ lint: tools ## the linters
 
 bench: deps ## benchmarks, then the tool against openssl: writes docs/performance*.md
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	CERTSTAMP_START_PAGE=$(CURDIR)/docs/performance-start.md $(GO) test -count=1 -run '^$$' -bench '^BenchmarkStart$$' -benchtime 200x ./cmd/certstamp
 	CERTSTAMP_PERFORMANCE=$(CURDIR)/docs/performance.md $(GO) test -count=1 -timeout 60m -run '^TestPerformance$$' ./cmd/certstamp
 	CERTSTAMP_PSRP_PAGE=$(CURDIR)/docs/performance-psrp.md $(GO) test -count=1 -run '^TestRoundTrips$$' ./rotate/wsman
 	@grep '^[|-]' docs/performance.md docs/performance-psrp.md

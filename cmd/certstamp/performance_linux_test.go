@@ -125,7 +125,7 @@ done`
 )
 
 // release builds the tool as make build does.
-func release(t *testing.T) string {
+func release(t testing.TB) string {
 	t.Helper()
 	exe := filepath.Join(t.TempDir(), "certstamp")
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", exe, ".")
@@ -395,7 +395,7 @@ var page = template.Must(template.New("performance").Parse(`# What validate cost
 
 Written by ` + "`make bench`" + `; the figures are of one machine in one run: {{.CPU}}, {{.Cores}} cores, {{.System}}, {{.Go}}, {{.OpenSSL}}.
 
-What a stage over SMB costs: [performance-smb.md](performance-smb.md); what the privileged endpoint costs, with a table of round trips: [performance-psrp.md](performance-psrp.md).
+What a stage over SMB costs: [performance-smb.md](performance-smb.md); what the privileged endpoint costs, with a table of round trips: [performance-psrp.md](performance-psrp.md); what a start costs: [performance-start.md](performance-start.md).
 
 ## One set, as a whole process
 

@@ -135,8 +135,9 @@ func (a *app) root() *cobra.Command {
 		},
 	}
 	flags := root.PersistentFlags()
-	flags.StringArrayVar(&a.formats, "format", []string{"text"}, "how to say it: "+strings.Join(report.Formats, ", ")+", each also as FORMAT=FILE; repeatable")
-	flags.StringArrayVar(&a.allowed, "allow-path", nil, "a path outside the repository that may be opened; repeatable")
+	a.formats = []string{"text"}
+	flags.Var(list(&a.formats), "format", "how to say it: "+strings.Join(report.Formats, ", ")+", each also as FORMAT=FILE; repeatable")
+	flags.Var(list(&a.allowed), "allow-path", "a path outside the repository that may be opened; repeatable")
 	flags.StringVar(&a.ci, "ci", ci.Auto, "whose commands to write for masks, annotations and outputs: "+strings.Join(ci.Platforms, ", "))
 	root.SetVersionTemplate("certstamp {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -180,7 +181,7 @@ func (a *app) versionCommand() *cobra.Command {
 
 // stampFlag adds --stamp to a reading command.
 func (a *app) stampFlag(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&a.stamps, "stamp", nil, "a stamp file or its directory; repeatable (default: every stamps/*/stamp.yaml)")
+	cmd.Flags().Var(list(&a.stamps), "stamp", "a stamp file or its directory; repeatable (default: every stamps/*/stamp.yaml)")
 }
 
 // noArgs refuses arguments that no command takes, instead of ignoring a forgotten dash.

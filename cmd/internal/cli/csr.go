@@ -64,7 +64,7 @@ func (a *app) csrCommand() *cobra.Command {
 	f.BoolVar(&r.single, "single", false, "one request for all endpoints; for development only")
 	f.BoolVar(&r.renew, "renew", false, "make new requests with subject, key length and hash of what each endpoint serves now")
 	f.StringVar(&r.endpoint, "stamp-endpoint", "", "renew all from what one endpoint serves: its host, or the stamp's domain <region>.<fqdn>; implies --renew")
-	f.StringArrayVar(&r.types, "type", nil, "Deployment (default), AppServices, DBAdapter, EventHubs, IoTHub, AzureContainerRegistry, or all; repeatable")
+	f.Var(list(&r.types), "type", "Deployment (default), AppServices, DBAdapter, EventHubs, IoTHub, AzureContainerRegistry, or all; repeatable")
 	f.BoolVar(&r.anew, "new", false, "make new requests although there are some")
 	f.StringVar(&r.asOf, "as-of", "", "time in the file names, RFC 3339 (default: now)")
 	r.sealing.flags(cmd)
@@ -78,7 +78,7 @@ type sealing struct {
 }
 
 func (s *sealing) flags(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&s.recipients, "recipient", nil, "age recipient (age1…) to encrypt the keys to; repeatable")
+	cmd.Flags().Var(list(&s.recipients), "recipient", "age recipient (age1…) to encrypt the keys to; repeatable")
 	cmd.Flags().StringVar(&s.password, "key-password", "", "reference of a password to encrypt the keys with: env:PFX_… or file:PATH")
 }
 

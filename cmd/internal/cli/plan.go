@@ -80,7 +80,7 @@ func (a *app) planCommand() *cobra.Command {
 	f.StringVar(&out, "out", "", "file to write, or folder for several stamps (default: plan-NAME.json here)")
 	f.BoolVar(&matrix, "matrix", false, "make no plan: print the jobs of the stamps with the labels of their runners, as a matrix for CI")
 	f.StringVar(&asOf, "as-of", "", "plan as of this time, RFC 3339 (default: now)")
-	f.StringArrayVar(&acceptHealth, "accept-health", nil, "TEST=REASON: a health test that may fail; repeatable")
+	f.Var(list(&acceptHealth), "accept-health", "TEST=REASON: a health test that may fail; repeatable")
 	f.StringVar(&w.reason, "reason", "", "of an internal rotation: \"compromise: …\" or \"alert: …\"")
 	f.StringVar(&w.combined, "combined", "", "reason: below 1811 internal secrets rotate in the same run")
 	f.StringVar(&w.noPEPCheck, "no-pep-check", "", "reason: stage may publish without asking the privileged endpoint first")

@@ -44,7 +44,7 @@ func (a *app) simulateCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&s.scenario, "scenario", "", "file that describes the stamp")
-	f.StringArrayVar(&s.listen, "listen", nil, "address of a privileged endpoint on loopback, such as 127.0.0.1:5985; repeatable")
+	f.Var(list(&s.listen), "listen", "address of a privileged endpoint on loopback, such as 127.0.0.1:5985; repeatable")
 	f.StringVar(&s.user, "user", "", `login, such as SIMULATED\CloudAdmin`)
 	f.StringVar(&s.password, "password", "", "reference of its password: env:PEP_… or file:PATH")
 	f.BoolVar(&s.tls, "tls", false, "serve WinRM over TLS")

@@ -88,8 +88,9 @@ var edges = map[string]map[string]string{
 		"rotate/psrp":        "drives the protocol core",
 		"rotate/psrp/clixml": "secure strings pass through",
 	},
-	"rotate/psrp":        {"rotate/psrp/clixml": "message data"},
-	"rotate/psrp/clixml": {},
+	"rotate/wsman/winrmtransport": {},
+	"rotate/psrp":                 {"rotate/psrp/clixml": "message data"},
+	"rotate/psrp/clixml":          {},
 	"rotate/pepsim": {
 		"internal/secret":    "the passwords of its users",
 		"rotate/psrp":        "the server role of the protocol core",
@@ -122,7 +123,7 @@ var onlyFrom = map[string][]string{
 	"rotate/pepsim":                         {"cmd/internal/demo", "cmd/internal/cli/simulate.go", "cmd/internal/cli/simulateshare.go"},
 	"internal/samba":                        {"cmd/internal/demo"},
 	"github.com/cloudsoda/go-smb2":          {"stage/smb"},
-	"github.com/masterzen/winrm":            {"rotate/wsman"},
+	"github.com/masterzen/winrm":            {"rotate/wsman/winrmtransport"},
 	"github.com/sethvargo/go-githubactions": {"cmd/internal/ci"},
 	"github.com/spf13/cobra/doc":            {"cmd/internal/dist"}, // writes manual pages, and would bring Markdown into the binary
 }

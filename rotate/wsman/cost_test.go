@@ -12,6 +12,7 @@ import (
 
 	"github.com/certstamp/certstamp/rotate/psrp"
 	"github.com/certstamp/certstamp/rotate/psrp/clixml"
+	"github.com/certstamp/certstamp/rotate/wsman/winrmtransport"
 )
 
 // pace is how many messages the peer of these tests puts into one answer.
@@ -184,7 +185,7 @@ func operation(b *testing.B, theirs bool) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	parameters := ours.Parameters()
+	parameters := winrmtransport.Parameters(ours, "PT60S", "en-US", maxEnvelope)
 	if theirs {
 		parameters.TransportDecorator = func() winrm.Transporter {
 			e, err := winrm.NewEncryption("ntlm")

@@ -29,6 +29,7 @@ import (
 
 	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/rotate/psrp"
+	"github.com/certstamp/certstamp/rotate/wsman/winrmtransport"
 )
 
 // hostile dials a peer that answers as f says, and returns what was seen on the wire and the error of Dial.
@@ -429,7 +430,7 @@ func TestWinRMClientOverTransport(t *testing.T) {
 			t.Fatal(err)
 		}
 		ep := winrm.NewEndpoint("10.0.0.1", 5985, false, false, nil, nil, nil, 0)
-		c, err := winrm.NewClientWithParameters(ep, "unused", "unused", tr.Parameters())
+		c, err := winrm.NewClientWithParameters(ep, "unused", "unused", winrmtransport.Parameters(tr, "PT60S", "en-US", maxEnvelope))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -437,7 +438,7 @@ func TestWinRMClientOverTransport(t *testing.T) {
 		if _, err := c.CreateShell(); p.operations("Create") != 1 {
 			t.Errorf("operations %v, %v", p.log, err)
 		}
-		if err := tr.Transport(winrm.NewEndpoint("10.0.0.2", 5985, false, false, nil, nil, nil, 0)); err == nil {
+		if err := winrmtransport.New(tr).Transport(winrm.NewEndpoint("10.0.0.2", 5985, false, false, nil, nil, nil, 0)); err == nil {
 			t.Error("another endpoint was taken")
 		}
 		if tr.Dials() != 1 {

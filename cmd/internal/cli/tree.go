@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"unicode/utf8"
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
@@ -67,6 +68,9 @@ func (a *app) readTree(s *stamp.Stamp, identity secret.Value) (*tree, error) {
 func collect(fsys fs.FS, start, level, dir string, identities []age.Identity) (*tree, error) {
 	t := &tree{paths: map[string]string{}}
 	return t, fs.WalkDir(fsys, start, func(real string, d fs.DirEntry, err error) error {
+		if !utf8.ValidString(real) {
+			return nameError{real} // nothing below could be opened, and nothing would say why
+		}
 		if err != nil {
 			return err
 		}
@@ -203,6 +207,12 @@ func ageIdentities(v secret.Value) ([]age.Identity, error) {
 	}
 	return ids, nil
 }
+
+// nameError says that a name is no text.
+type nameError struct{ name string }
+
+func (e nameError) Error() string { return fmt.Sprintf("%q: the name is not UTF-8", e.name) }
+func (nameError) Hint() string    { return "rename it" }
 
 // pointerError says that Git LFS keeps the file, and the checkout only its name.
 type pointerError struct{}

@@ -97,7 +97,10 @@ func (a *app) guardStamp(ctx context.Context, b *bound, restore bool) error {
 	if st.Running() {
 		return refusedf("rotating", "wait for its end: certstamp rotate --attach, or certstamp pep Get-ActionStatus", "the stamp is rotating now (%q)", st.Word)
 	}
-	if st.Known && st.State == pep.Failed && b.replaces(restore) {
+	if !st.Known {
+		return b.notOverFailed(restore)
+	}
+	if st.State == pep.Failed && b.replaces(restore) {
 		// rotate would refuse it too, but only after the files that the rerun needs had given way to these.
 		return refusedf("last-failed", rerunOrFresh, "the stamp's last rotation is %q: nothing else is staged until it is rerun", st.Word)
 	}

@@ -551,17 +551,15 @@ func (a *app) backUp(s *stamp.Stamp, p packing) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	set := backupSet{}
 	for _, f := range t.files {
 		if f.PFX == nil {
 			return 0, configuration(fmt.Errorf("stamp %s: %q is sealed and cannot be copied", s.Name, f.Path), "add age-identity to stamp.yaml")
 		}
-		name := path.Join(string(s.Identity), strings.TrimSuffix(f.Path, ".age"))
-		if old, err := readBounded(root.FS(), name, maxFile); err == nil && bytes.Equal(old, f.PFX) {
-			continue
-		}
-		if err := replaceIn(root, name, f.PFX, 0o600); err != nil {
-			return 0, configuration(fmt.Errorf("stamp %s: backup: %w", s.Name, err), "")
-		}
+		set[strings.TrimSuffix(f.Path, ".age")] = f.PFX
+	}
+	if _, err := keepSet(root, string(s.Identity), a.env.Now().UTC().Format("20060102T150405")+"-pack", set); err != nil {
+		return 0, configuration(fmt.Errorf("stamp %s: backup: %w", s.Name, err), "")
 	}
 	return len(t.files), nil
 }

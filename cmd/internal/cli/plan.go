@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -284,21 +283,5 @@ func (a *app) plannedFile(p *plan.Plan, identity secret.Value) func(plan.Planned
 			return nil, err
 		}
 		return unseal(b, ids)
-	}
-}
-
-// backupFile opens a planned file in the backup, which is laid out like the share.
-func (a *app) backupFile(sec plan.StageSection) func(plan.PlannedFile) ([]byte, error) {
-	return func(f plan.PlannedFile) ([]byte, error) {
-		repo, err := a.repository()
-		if err != nil {
-			return nil, err
-		}
-		root, err := repo.Sub(sec.Backup)
-		if err != nil {
-			return nil, err
-		}
-		defer root.Close()
-		return readBounded(root.FS(), path.Join(sec.Identity, f.Folder, f.Name), maxFile)
 	}
 }

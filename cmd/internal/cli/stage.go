@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -99,7 +98,7 @@ func (a *app) stage(ctx context.Context, b *bound, how binding, restore bool) er
 			return err
 		}
 		if !fromBackup {
-			if err := a.keepSet(b, open); err != nil {
+			if err := a.keepPlanned(b, open); err != nil {
 				return err
 			}
 		}
@@ -137,14 +136,19 @@ func (a *app) mayPublish(ctx context.Context, b *bound, sh stage.Share, restore 
 	if err := a.guardIdentity(ctx, b); err != nil {
 		return err
 	}
+	// A set is never swapped under a rotation, and a stamp may take a quarter of an hour to show one that was started.
+	if digest, found := b.witness.unsettled(); found {
+		return refusedf("rotating", "find out how it ended first: certstamp rotate --attach with that plan", "the journal shows a rotation of plan %s whose end it does not know", digest)
+	}
 	if !asserted(b.plan, plan.AssertNoPEPCheck) {
 		return a.guardStamp(ctx, b, restore)
 	}
 	a.progress("the privileged endpoint is not asked, as the plan asserts")
-	// So the journal's word is all there is: a set is never swapped under a rotation.
-	if digest, found := b.witness.unsettled(); found {
-		return refusedf("rotating", "find out how it ended first: certstamp rotate --attach with that plan", "the journal shows a rotation of plan %s whose end it does not know", digest)
-	}
+	return b.notOverFailed(restore)
+}
+
+// notOverFailed refuses to stage over a rotation of which the journal shows that it failed.
+func (b *bound) notOverFailed(restore bool) error {
 	if digest, failed := b.witness.failedLast(); failed && b.replaces(restore) {
 		return refusedf("last-failed", rerunOrFresh, "the journal shows that the rotation of plan %s failed: nothing else is staged until it is rerun", digest)
 	}
@@ -157,35 +161,6 @@ func (b *bound) replaces(restore bool) bool {
 }
 
 const rerunOrFresh = "certstamp plan --kind rerun; or plan with --fresh REASON"
-
-// keepSet copies the planned set to the stamp's backup where another one lies there, or none. It is asked under the stamp's
-// lock, when nothing speaks against the plan any more: until then a rerun may need what is there.
-func (a *app) keepSet(b *bound, open func(plan.PlannedFile) ([]byte, error)) error {
-	sec := *b.plan.Stage
-	if stage.BackupEquals(sec, a.backupFile(sec)) == nil {
-		return nil
-	}
-	repo, err := a.repository()
-	if err != nil {
-		return err
-	}
-	root, err := repo.Make(sec.Backup)
-	if err != nil {
-		return configuration(fmt.Errorf("backup: %w", err), "make the folder for backups on this machine, let this user write there, and allow it with --allow-path")
-	}
-	defer root.Close()
-	for _, f := range sec.Files {
-		data, err := open(f)
-		if err != nil {
-			return err
-		}
-		if err := replaceIn(root, path.Join(sec.Identity, f.Folder, f.Name), data, 0o600); err != nil {
-			return configuration(fmt.Errorf("backup: %w", err), "let this user write in the backup folder")
-		}
-	}
-	b.entry.Facts = append(b.entry.Facts, report.Fact{Name: "backup", Value: fmt.Sprintf("%d files kept in %s", len(sec.Files), sec.Backup)})
-	return nil
-}
 
 // sources opens the planned files: from the checkout, or from the backup when the checkout has moved on or a rerun wants
 // exactly what was staged before.

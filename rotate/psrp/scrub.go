@@ -2,9 +2,11 @@ package psrp
 
 import (
 	"bytes"
+	"crypto/aes"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"maps"
@@ -99,9 +101,12 @@ func (s *Scrubber) LearnFrom(cmd Command) error {
 
 // secretForms are the ways in which a text can stand in a message or an envelope.
 func secretForms(text string) [][]byte {
-	var escaped strings.Builder
-	_ = xml.EscapeText(&escaped, []byte(text)) // a strings.Builder does not fail
-	forms := [][]byte{[]byte(text), []byte(escaped.String())}
+	var forms [][]byte
+	for _, t := range []string{text, goJSON(text), psJSON(text)} {
+		var escaped strings.Builder
+		_ = xml.EscapeText(&escaped, []byte(t)) // a strings.Builder does not fail
+		forms = append(forms, []byte(t), []byte(escaped.String()), []byte(inElement.Replace(t)))
+	}
 	var wide []byte
 	var misread []rune // UTF-16 taken for characters
 	for _, u := range utf16.Encode([]rune(text)) {
@@ -111,7 +116,9 @@ func secretForms(text string) [][]byte {
 	forms = append(forms, wide)
 	for _, t := range []string{text, string(misread[:len(misread)-1])} {
 		if b, err := clixml.Marshal(t, nil); err == nil {
-			forms = append(forms, bytes.TrimSuffix(bytes.TrimPrefix(b, []byte("<S>")), []byte("</S>")))
+			b = bytes.TrimSuffix(bytes.TrimPrefix(b, []byte("<S>")), []byte("</S>"))
+			// In an element Windows leaves quotes as they are.
+			forms = append(forms, b, bytes.ReplaceAll(b, []byte("&quot;"), []byte(`"`)))
 		}
 	}
 	for _, b := range [][]byte{[]byte(text), wide} {
@@ -120,6 +127,19 @@ func secretForms(text string) [][]byte {
 		}
 	}
 	return forms
+}
+
+// inElement escapes as .NET does in the text of an element.
+var inElement = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+
+// goJSON and psJSON are a text within a JSON string, as Go and as ConvertTo-Json of PowerShell 5.1 write it.
+func goJSON(text string) string {
+	b, _ := json.Marshal(text) // a string does not fail
+	return string(b[1 : len(b)-1])
+}
+
+func psJSON(text string) string {
+	return strings.NewReplacer(`&`, `\u0026`, `'`, `\u0027`).Replace(goJSON(text))
 }
 
 // insideBase64 is what base64 makes of b when shift bytes stand before it and others follow: the characters that b alone decides.
@@ -176,7 +196,7 @@ func (s *Scrubber) Names() map[GUID]GUID { return maps.Clone(s.ids) }
 
 var (
 	secureText = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`<SS(?:\s(?:[^>"']|"[^"]*"|'[^']*')*)?>([^<]*)`)
+		return regexp.MustCompile(`<SS(?:\s(?:[^<>"']|"[^"<]*"|'[^'<]*')*)?>([^<]*)`) // no < in a tag: well-formed XML has none, and searches stay short
 	})
 	keyText = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[A-Za-z0-9+/=]{300,}`) })
 )
@@ -218,7 +238,7 @@ func replaceKey(b []byte, text string) {
 // secure fills the text of a secure string with one of the same length that opens with the filler key.
 func (s *Scrubber) secure(text []byte) {
 	cipher, err := base64Bytes(string(text))
-	if err == nil && len(cipher) > 0 {
+	if err == nil && len(cipher) > 0 && len(cipher)%aes.BlockSize == 0 {
 		sealed, err := s.filler.Seal(clixml.NewSecureString(strings.Repeat("x", len(cipher)/2-1)))
 		if err == nil && len(sealed) == len(text) {
 			copy(text, sealed)

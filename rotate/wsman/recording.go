@@ -11,10 +11,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/rotate/psrp"
 	"github.com/certstamp/certstamp/rotate/psrp/clixml"
 )
@@ -85,6 +87,7 @@ type recorder struct {
 	queue []*take          // waiting for their messages to come whole, oldest first
 	reels map[string]*reel // by direction and stream
 	held  int              // bytes in the queue
+	size  int              // bytes written
 }
 
 // take is a frame under way: its envelopes, cut where fragments stand.
@@ -99,8 +102,11 @@ type piece struct {
 	blob []byte // fragments, in base64 on the wire
 }
 
-// maxRecorded bounds what waits for the end of a message.
-const maxRecorded = 64 << 20
+// maxRecorded bounds what waits for the end of a message, mostRecorded the whole: a journal lies on the same disk.
+const (
+	maxRecorded  = 64 << 20
+	mostRecorded = 256 << 20
+)
 
 func newRecorder(c *Config, operation, idle string) (*recorder, error) {
 	if c.Record == nil {
@@ -110,9 +116,10 @@ func newRecorder(c *Config, operation, idle string) (*recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, v := range append(c.Hide, c.Password) {
+	for _, v := range slices.Concat(c.Hide, []secret.Value{c.Password}) {
 		if err := scrub.Learn(v.Reveal()); err != nil {
-			return nil, fmt.Errorf("wsman: record: %w", err)
+			c.Logger.Warn("the session is not recorded", slog.Any("error", errors.Join(err, c.Record.Close())))
+			return nil, nil
 		}
 	}
 	key, err := x509.MarshalPKCS8PrivateKey(scrub.Key)
@@ -159,7 +166,18 @@ func (r *recorder) invoke(cmd psrp.Command, once bool) {
 		return
 	}
 	f := Frame{Do: "invoke", Cmdlet: cmd.Name, Once: once}
+	err := r.parameters(&f, cmd)
+	if err != nil {
+		r.end(err)
+		return
+	}
+	r.frame(f)
+}
+
+func (r *recorder) parameters(f *Frame, cmd psrp.Command) error {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer r.survive()
 	err := r.scrub.LearnFrom(cmd)
 	for _, p := range cmd.Params {
 		b, e := clixml.Marshal(p.Value, r.scrub.Sealer())
@@ -167,12 +185,7 @@ func (r *recorder) invoke(cmd psrp.Command, once bool) {
 		r.scrub.Text(b)
 		f.Parameters = append(f.Parameters, SaidParam{Name: p.Name, Value: string(b)})
 	}
-	r.mu.Unlock()
-	if err != nil {
-		r.end(err)
-		return
-	}
-	r.frame(f)
+	return err
 }
 
 // heard notes how a command ended.
@@ -194,6 +207,10 @@ func (r *recorder) heard(kinds map[string]int, result psrp.Result, err error) {
 func (r *recorder) frame(f Frame) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.survive()
+	if r.w == nil {
+		return
+	}
 	f.At = r.at()
 	r.queue = append(r.queue, &take{frame: f})
 	r.flush()
@@ -206,6 +223,7 @@ func (r *recorder) exchange(ctx context.Context, req request, begun time.Time, o
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.survive()
 	if r.w == nil {
 		return
 	}
@@ -227,6 +245,13 @@ func (r *recorder) exchange(ctx context.Context, req request, begun time.Time, o
 		r.wipe()
 	}
 	r.flush()
+}
+
+// survive ends the recording where a defect of ours would end the session: what a host says must not do that.
+func (r *recorder) survive() {
+	if p := recover(); p != nil && r.w != nil {
+		r.stop(fmt.Errorf("wsman: record: %v", p))
+	}
 }
 
 // unconnected notes a fresh connection that could not be made.
@@ -307,6 +332,9 @@ func (r *recorder) write(v any) {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	err := e.Encode(v)
+	if r.size += b.Len(); err == nil && r.size > mostRecorded {
+		err = fmt.Errorf("wsman: record: more than %d bytes", mostRecorded)
+	}
 	if err == nil {
 		_, err = r.w.Write(b.Bytes())
 	}

@@ -154,6 +154,61 @@ func TestUnscrubbableIsNotRecorded(t *testing.T) {
 		}
 		_ = s.Close(t.Context())
 	})
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = countTo(2)
+		cfg := p.config()
+		cfg.Hide = []secret.Value{secret.New("abc")}
+		s, err := Dial(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := outputs(s.Invoke(t.Context(), readOnly, Options{})); len(got) != 2 || !p.tapes[0].closed || p.tapes[0].Len() > 0 {
+			t.Errorf("%d records, %d bytes recorded", len(got), p.tapes[0].Len())
+		}
+		p.tapes = nil
+		_ = s.Close(t.Context())
+	})
+}
+
+// TestCutReadsWhatTheClientReads: where the two could differ over what a stream holds, the envelope is withheld.
+func TestCutReadsWhatTheClientReads(t *testing.T) {
+	for envelope, want := range map[string]string{
+		`<a><Stream>QUJD</Stream></a>`: "ABC",
+		`<a><Stream> QU
+JD </Stream></a>`: "ABC",
+		`<a><Stream><![CDATA[QUJD]]></Stream></a>`:         "ABC",
+		`<a><Stream/></a>`:                                 "",
+		`<a><Stream>QUJD<!-- -->QUJD</Stream></a>`:         "withheld",
+		`<a><Stream>QUJD<b/>QUJD</Stream></a>`:             "withheld",
+		`<a><Stream>QUJD</a>`:                              "withheld",
+		`<?xml version="1.0" encoding="utf-16"?><Stream/>`: "withheld",
+	} {
+		pieces := cut([]byte(envelope))
+		var blobs []byte
+		for _, p := range pieces {
+			blobs = append(blobs, p.blob...)
+		}
+		if got := joined(pieces); strings.HasPrefix(got, "<withheld") != (want == "withheld") {
+			t.Errorf("%s became %s", envelope, got)
+		} else if want != "withheld" && string(blobs) != want {
+			t.Errorf("%s holds %q, want %q", envelope, blobs, want)
+		}
+	}
+}
+
+// TestADefectEndsTheRecordingAlone: whatever goes wrong in here, the session goes on.
+func TestADefectEndsTheRecordingAlone(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = countTo(20)
+		s := mustDial(t, p)
+		s.rec.reels["out"] = nil
+		s.rec.scrub = nil // every use of it panics
+		if got := outputs(s.Invoke(t.Context(), readOnly, Options{})); len(got) != 20 || !p.tapes[0].closed {
+			t.Errorf("%d records", len(got))
+		}
+		p.tapes = nil
+		_ = s.Close(t.Context())
+	})
 }
 
 // fullDisk fails after some bytes.

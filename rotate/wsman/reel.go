@@ -30,16 +30,16 @@ func cut(envelope []byte) []piece {
 			return append(out, piece{text: bytes.Clone(envelope[done:])})
 		}
 		if err != nil {
-			return []piece{{text: fmt.Appendf(nil, "<withheld bytes=%q/>", fmt.Sprint(len(envelope)))}}
+			return withheld(envelope)
 		}
 		start, ok := t.(xml.StartElement)
 		if !ok || !carriesFragments(start.Name.Local) {
 			continue
 		}
 		from := int(d.InputOffset())
-		text, to, err := charData(d)
+		text, to, err := charData(d, start.Name)
 		if err != nil {
-			continue // the next token fails in the same way
+			return withheld(envelope)
 		}
 		blob, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
 		if err != nil {
@@ -50,6 +50,10 @@ func cut(envelope []byte) []piece {
 	}
 }
 
+func withheld(envelope []byte) []piece {
+	return []piece{{text: fmt.Appendf(nil, "<withheld bytes=%q/>", fmt.Sprint(len(envelope)))}}
+}
+
 func carriesFragments(element string) bool {
 	switch element {
 	case "Stream", "Arguments", "creationXml", "connectXml", "connectResponseXml":
@@ -58,8 +62,9 @@ func carriesFragments(element string) bool {
 	return false
 }
 
-// charData reads the text of an element up to the next tag and says where that stands.
-func charData(d *xml.Decoder) (text string, end int, err error) {
+// charData reads the text of an element and says where its end tag stands. Anything else within is an error: who reads the
+// answer may join what stands around it, and then other bytes are in it than here.
+func charData(d *xml.Decoder, name xml.Name) (text string, end int, err error) {
 	var b strings.Builder
 	for {
 		end = int(d.InputOffset())
@@ -67,11 +72,17 @@ func charData(d *xml.Decoder) (text string, end int, err error) {
 		if err != nil {
 			return "", 0, err
 		}
-		c, ok := t.(xml.CharData)
-		if !ok {
+		switch t := t.(type) {
+		case xml.CharData:
+			b.Write(t)
+		case xml.EndElement:
+			if t.Name != name {
+				return "", 0, errEnvelope
+			}
 			return b.String(), end, nil
+		default:
+			return "", 0, errEnvelope
 		}
-		b.Write(c)
 	}
 }
 
@@ -146,8 +157,12 @@ func (r *reel) fragment(t *take, object, id uint64, flags byte, at [2]int, scrub
 		r.open[object] = &strand{}
 	}
 	s := r.open[object]
-	if s == nil || id != uint64(len(s.parts)) {
-		psrp.Wipe(r.buf[at[0]:at[1]]) // repeated, or the beginning was lost
+	switch {
+	case s != nil && id > uint64(len(s.parts)): // the rest was lost, and it will never be whole
+		r.drop(object)
+		fallthrough
+	case s == nil, id < uint64(len(s.parts)):
+		psrp.Wipe(r.buf[at[0]:at[1]])
 		return
 	}
 	s.parts = append(s.parts, at)

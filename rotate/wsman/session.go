@@ -387,8 +387,8 @@ func (s *Session) Close(ctx context.Context) error {
 // Detach ends the session and leaves its pipeline running. Where the endpoint can, it is asked to drop further output,
 // which would otherwise block the cmdlet once the server's buffer is full.
 func (s *Session) Detach(ctx context.Context) error {
-	s.rec.do("detach")
 	s.interrupt()
+	s.rec.do("detach")
 	return s.leave(ctx, disconnectRequest(s.shell), 1)
 }
 

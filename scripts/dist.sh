@@ -17,7 +17,11 @@ case $version in
 	;;
 esac
 
-# What could make other bytes of the same source.
+# What could make other bytes of the same source: variables, and what go env -w has written. Where modules come from stays.
+for name in GOPROXY GOPRIVATE GONOPROXY GONOSUMDB GOSUMDB GOPATH GOMODCACHE GOCACHE; do
+	export "$name=$("$GO" env "$name")"
+done
+export GOENV=off
 export CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off GOFLAGS=-mod=readonly LC_ALL=C
 unset GOOS GOARCH GOAMD64 GOARM64 GOEXPERIMENT GOFIPS140
 umask 022

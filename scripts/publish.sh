@@ -8,6 +8,17 @@ cd "$(dirname "$0")/.."
 printf '%s  dist/release/SHA256SUMS\n' "$digest" | sha256sum -c --quiet -
 (cd dist/release && sha256sum -c --quiet --strict SHA256SUMS)
 (cd dist && sha256sum -c --quiet --strict SHA256SUMS)
+# And only what has a sum: a file that is merely there was vouched for by nobody.
+only() { # DIRECTORY PATTERN
+	(cd "$1" && for f in $2; do
+		[ "$f" = SHA256SUMS ] || cut -c 67- SHA256SUMS | grep -qxF "$f" || {
+			echo "publish: $1/$f has no sum" >&2
+			exit 1
+		}
+	done)
+}
+only dist/release '*'
+only dist 'certstamp-*'
 [ "$(cat dist/VERSION)" = "$tag" ] || {
 	echo "publish: dist is of $(cat dist/VERSION), the tag is $tag" >&2
 	exit 1
@@ -23,13 +34,17 @@ done
 
 git config user.name "github-actions[bot]"
 git config user.email "41898282+github-actions[bot]@users.noreply.github.com"
+# The same commit each time, so that a run that ended half-way can be repeated: its tag is there already then.
+GIT_COMMITTER_DATE=$(git log -1 --format=%cI HEAD)
+GIT_AUTHOR_DATE=$GIT_COMMITTER_DATE
+export GIT_COMMITTER_DATE GIT_AUTHOR_DATE
 git add -f dist/certstamp-* dist/VERSION dist/SHA256SUMS
 git commit -q -m "release: the binaries of $tag
 
 Made by scripts/dist.sh out of the commit below this one. The SHA-256 of the
 release's SHA256SUMS is
 $digest."
-git tag "action-$tag"
+git tag -f "action-$tag" >/dev/null
 git push -q origin "refs/tags/action-$tag"
 commit=$(git rev-parse HEAD)
 
@@ -46,4 +61,8 @@ The action, with its binaries:
 NOTES
 set -- --verify-tag --title "$tag" --notes-file "$notes"
 case $tag in *-*) set -- "$@" --prerelease ;; esac
-gh release create "$tag" "$@" dist/release/*
+if gh release view "$tag" >/dev/null 2>&1; then
+	gh release upload "$tag" --clobber dist/release/*
+else
+	gh release create "$tag" "$@" dist/release/*
+fi

@@ -319,6 +319,12 @@ func TestPublish(t *testing.T) {
 			}
 			return os.WriteFile(filepath.Join(dir, "dist/SHA256SUMS"), []byte(line(binary, "evil")+line("VERSION", "v1.2.3\n")), 0o644)
 		}},
+		{name: "a file that nobody vouched for", tag: "v1.2.3", says: "dist/release/evil has no sum", spoil: func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "dist/release/evil"), []byte("evil"), 0o644)
+		}},
+		{name: "a binary that nobody vouched for", tag: "v1.2.3", says: "dist/certstamp-evil has no sum", spoil: func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "dist/certstamp-evil"), []byte("evil"), 0o644)
+		}},
 		{name: "a dist of another tag", tag: "v1.2.3", says: "dist is of v9.9.9", spoil: func(dir string) error {
 			if err := os.WriteFile(filepath.Join(dir, "dist/VERSION"), []byte("v9.9.9\n"), 0o644); err != nil {
 				return err
@@ -348,7 +354,17 @@ func TestPublish(t *testing.T) {
 			if err := os.Mkdir(bin, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			s.put(filepath.Join(bin, "gh"), "#!/bin/sh\nprintf '%s\\n' \"$@\" >'"+called+"'\nwhile [ \"$1\" != --notes-file ]; do shift; done\ncat \"$2\" >>'"+called+"'\n", 0o755)
+			made := filepath.Join(base, "made")
+			s.put(filepath.Join(bin, "gh"), `#!/bin/sh
+case $2 in
+view) [ -f '`+made+`' ]; exit ;;
+create) touch '`+made+`' ;;
+esac
+printf '%s\n' "$@" >'`+called+`'
+[ "$2" = create ] || exit 0
+while [ "$1" != --notes-file ]; do shift; done
+cat "$2" >>'`+called+`'
+`, 0o755)
 			s.put(filepath.Join(s.action, ".gitignore"), "/dist/\n", 0o644)
 			s.put(filepath.Join(s.action, "scripts", "publish.sh"), read(t, "scripts/publish.sh"), 0o755)
 			git(base, "init", "-q", "--bare", remote)
@@ -373,9 +389,12 @@ func TestPublish(t *testing.T) {
 				}
 			}
 
-			cmd := exec.Command("sh", filepath.Join(s.action, "scripts", "publish.sh"), row.tag, digest(all))
-			cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "GITHUB_REPOSITORY=someone/certstamp")
-			b, err := cmd.CombinedOutput()
+			publish := func() ([]byte, error) {
+				cmd := exec.Command("sh", filepath.Join(s.action, "scripts", "publish.sh"), row.tag, digest(all))
+				cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "GITHUB_REPOSITORY=someone/certstamp")
+				return cmd.CombinedOutput()
+			}
+			b, err := publish()
 			gh, _ := os.ReadFile(called)
 			tags := git(remote, "tag")
 			if row.says != "" {
@@ -398,6 +417,15 @@ func TestPublish(t *testing.T) {
 			}
 			if strings.Contains(string(gh), "--prerelease\n") != strings.Contains(row.tag, "-") {
 				t.Errorf("gh was called with %s", gh)
+			}
+
+			// A run that ended half-way is repeated: the same commit, and the files once more.
+			git(s.action, "reset", "-q", source)
+			if b, err := publish(); err != nil || git(remote, "rev-parse", "action-"+row.tag) != commit {
+				t.Errorf("again: %v\n%s", err, b)
+			}
+			if gh, _ := os.ReadFile(called); !strings.HasPrefix(string(gh), "release\nupload\n"+row.tag+"\n--clobber\n") {
+				t.Errorf("again gh was called with %s", gh)
 			}
 
 			pinned := filepath.Join(base, "pinned")

@@ -67,10 +67,10 @@ func TestScrubSurvives(t *testing.T) {
 		"half a block":             `<SS>QUFBQUFBQUE=</SS>`,
 		"no base64":                `<SS>%%%%</SS>`,
 		"no end":                   `<SS N="x`,
-		"tags in tags":             strings.Repeat(`<SS x"<SS>"`, 100_000),
-		"quotes without end":       strings.Repeat(`<SS a="`, 100_000),
-		"spaces":                   `<SS` + strings.Repeat(" ", 1_000_000),
-		"a key that is no key":     `<S N="EncryptedSessionKey">` + strings.Repeat("A", 1_000_000) + `</S>`,
+		"tags in tags":             strings.Repeat(`<SS x"<SS>"`, 20_000),
+		"quotes without end":       strings.Repeat(`<SS a="`, 20_000),
+		"spaces":                   `<SS` + strings.Repeat(" ", 200_000),
+		"a key that is no key":     `<S N="EncryptedSessionKey">` + strings.Repeat("A", 200_000) + `</S>`,
 		"GUIDs without a boundary": strings.Repeat("00112233-4455-6677-8899-aabbccddeeff", 10_000),
 	} {
 		t.Run(claim, func(t *testing.T) {

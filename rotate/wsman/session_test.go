@@ -619,6 +619,7 @@ func TestBodiesAreBounded(t *testing.T) {
 	for _, op := range []string{"Create", "Receive"} {
 		synctest.Test(t, func(t *testing.T) { // one byte at a time, eight mebibytes take minutes
 			p := newPeer(t)
+			p.unrecorded = true
 			p.serve = countTo(1)
 			opened := false
 			p.goes = func(o string, n int) action {

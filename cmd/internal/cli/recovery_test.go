@@ -416,3 +416,36 @@ func TestRepair(t *testing.T) {
 	s.check(s.run(nil, "pack", "--stamp", s.name(), "--repair", file, "--out", file), 0, "mended")
 	s.packsOne(s.path("certificates", "AAD", "ACSBlob", "ACSBlob.pfx"))
 }
+
+// TestUnwatchedRotationHoldsTheShare: whoever started the last rotation was killed before it saw anything, and the stamp may not
+// show it yet. No other set takes the place of the one that it reads, until somebody has looked.
+func TestUnwatchedRotationHoldsTheShare(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, east)
+	s.simulate()
+	s.pack()
+	bound := s.plan("plan.json")
+	other := s.plan("other.json", "--as-of", time.Now().UTC().Add(time.Minute).Format(time.RFC3339))
+	s.must(nil, append([]string{"stage"}, bound...)...)
+	s.must(nil, append([]string{"rotate"}, bound...)...)
+	for _, pattern := range []string{filepath.Join(s.w.Repo, ".certstamp", "east", "journal-*.jsonl"), filepath.Join(s.s.Share, "_certstamp", "journal.jsonl")} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, file := range files {
+			var left strings.Builder
+			for line := range strings.Lines(read(t, file)) {
+				if !strings.Contains(line, `"room":"rotate"`) || !strings.Contains(line, `"step":"end"`) {
+					left.WriteString(line)
+				}
+			}
+			if err := os.WriteFile(file, []byte(left.String()), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.check(s.run(nil, append([]string{"stage"}, other...)...), 1, "was started and never looked at again", "rotate --attach")
+	s.must(nil, append([]string{"rotate", "--attach"}, bound...)...)
+	s.must(nil, append([]string{"stage"}, other...)...)
+}

@@ -137,15 +137,20 @@ func (a *app) mayPublish(ctx context.Context, b *bound, sh stage.Share, restore 
 		return err
 	}
 	// A set is never swapped under a rotation, and a stamp may take a quarter of an hour to show one that was started.
-	if digest, found := b.witness.unsettled(); found {
-		return refusedf("rotating", "find out how it ended first: certstamp rotate --attach with that plan", "the journal shows a rotation of plan %s whose end it does not know", digest)
+	if digest, found := b.witness.unwatched(); found {
+		return refusedf("rotating", attachFirst, "the journal shows a rotation of plan %s that was started and never looked at again", digest)
 	}
 	if !asserted(b.plan, plan.AssertNoPEPCheck) {
 		return a.guardStamp(ctx, b, restore)
 	}
 	a.progress("the privileged endpoint is not asked, as the plan asserts")
+	if digest, found := b.witness.unsettled(); found {
+		return refusedf("rotating", attachFirst, "the journal shows a rotation of plan %s whose end it does not know", digest)
+	}
 	return b.notOverFailed(restore)
 }
+
+const attachFirst = "find out how it ended first: certstamp rotate --attach with that plan"
 
 // notOverFailed refuses to stage over a rotation of which the journal shows that it failed.
 func (b *bound) notOverFailed(restore bool) error {

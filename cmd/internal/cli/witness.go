@@ -223,6 +223,17 @@ func (w *witness) failedLast() (digest string, failed bool) {
 	return digest, failed
 }
 
+// unwatched finds a rotation, of any plan, after whose start the journal shows nothing: whoever started it was cut off, and
+// nobody has looked since.
+func (w *witness) unwatched() (digest string, found bool) {
+	for _, one := range w.plans() {
+		if one.started() && one.ended() == "" {
+			return one.digest, true
+		}
+	}
+	return "", false
+}
+
 // unsettled finds a rotation, of any plan, that the journal shows as started and not as ended. It may be under way.
 func (w *witness) unsettled() (digest string, found bool) {
 	for _, one := range w.plans() {

@@ -23,6 +23,6 @@ LABEL org.opencontainers.image.title="certstamp" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/certstamp /certstamp
-WORKDIR /work
+WORKDIR /repository
 USER 65532:65532
 ENTRYPOINT ["/certstamp"]

@@ -48,7 +48,7 @@ cmp -s "$bundle" "$root$bundle" || fail "its list of CAs is another one"
 
 got=$(store run --isolation chroot "$box" /certstamp version)
 [ "$got" = "certstamp $version" ] || fail "it says \"$got\""
-mkdir -m 0777 "$dir/work"
-store run --isolation chroot -v "$dir/work:/work" "$box" /certstamp --format json=/work/rule.json explain expiry-date >/dev/null
-[ "$(stat -c %u:%g "$dir/work/rule.json")" = 65532:65532 ] || fail "what it writes belongs to $(stat -c %u:%g "$dir/work/rule.json")"
+mkdir -m 0777 "$dir/repository"
+store run --isolation chroot -v "$dir/repository:/repository" "$box" /certstamp --format json=/repository/rule.json explain expiry-date >/dev/null
+[ "$(stat -c %u:%g "$dir/repository/rule.json")" = 65532:65532 ] || fail "what it writes belongs to $(stat -c %u:%g "$dir/repository/rule.json")"
 echo "the image runs certstamp $version as 65532, and holds nothing but $files"

@@ -64,7 +64,7 @@ func megabyte(p *peer, r psrp.PipelineRequested) {
 func measured(t testing.TB, a asks) (p *peer, s *Session, run func() (trips, records int)) {
 	t.Helper()
 	p = newPeer(t)
-	p.unrecorded = true
+	p.unrecorded, p.whole = true, true
 	p.serve = func(p *peer, r psrp.PipelineRequested) {
 		a.emit(p, r)
 		p.finish(r.ID, psrp.PipelineCompleted, nil)

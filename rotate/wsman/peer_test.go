@@ -86,6 +86,7 @@ type peer struct {
 	inside     []bool // whether each request inside TLS was sealed
 	wg         sync.WaitGroup
 	unrecorded bool         // for what says so much that recording it would take the time
+	whole      bool         // what a pipeline says is handed out when it has ended, so that how many answers it takes is certain
 	tapes      []*kept      // a recording of each session
 	fed        bytes.Buffer // what the fragments of the client held
 }
@@ -472,7 +473,7 @@ func (p *peer) receive(command string, timeout time.Duration) (string, uint32) {
 			}
 			out.WriteString(`<rsp:ReceiveResponse>`)
 			n := 0
-			for n < len(queue) && n < 3 { // a few at a time, so that a run takes many answers
+			for n < len(queue) && n < pace { // a few at a time, so that a run takes many answers
 				out.WriteString(`<rsp:Stream Name="stdout"` + attr + `>` + b64(queue[n]) + `</rsp:Stream>`)
 				n++
 			}
@@ -506,7 +507,9 @@ func (p *peer) emit(id psrp.GUID, r psrp.Record) {
 	if err := p.core.Emit(id, r); err != nil {
 		p.t.Errorf("peer: %v", err)
 	}
-	p.flush()
+	if !p.whole {
+		p.flush()
+	}
 }
 
 func (p *peer) finish(id psrp.GUID, state psrp.PipelineState, e *psrp.ErrorRecord) {

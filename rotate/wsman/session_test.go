@@ -628,7 +628,9 @@ func TestBodiesAreBounded(t *testing.T) {
 				}
 				return fine
 			}
-			s, err := Dial(t.Context(), p.config())
+			cfg := p.config()
+			cfg.RecoveryWindow = 20 * time.Second // each try moves eight mebibytes
+			s, err := Dial(t.Context(), cfg)
 			if op == "Receive" {
 				if err != nil {
 					t.Fatal(err)

@@ -75,9 +75,8 @@ const (
 	maxKeptErrorBytes = 16 << 20
 )
 
-// maxCommand bounds what one command may say. PowerShell's own bound is 50 MiB, but records are handed on and not kept
-// here, and giving up the witness of a running rotation for talking too much would cost more than the bytes.
-const maxCommand = 256 << 20
+// maxCommand bounds what one command may say; it is the bound of PowerShell itself. An hour of a rotation says a hundredth of it.
+const maxCommand = 50 << 20
 
 // Core is the client's end of a runspace pool. It is not safe for concurrent use.
 type Core struct {

@@ -16,6 +16,7 @@ import (
 // New makes a plan, or says why there must be none. The findings hold every reason at once; when one of them is a Fail
 // the plan is nil. Warnings that were admitted are among the plan's notices.
 func New(in Input) (*Plan, []validate.Finding) {
+	in.sort()
 	m := &maker{in: in, facts: in.Policy.RotationFacts()}
 	m.plan = &Plan{
 		SchemaVersion: SchemaVersion, Kind: in.Kind, Simulated: in.Simulated, Tool: in.Tool,
@@ -135,12 +136,18 @@ func (m *maker) firstRotation() {
 	m.assert(AssertPreviouslyRotated, "false", "stated in the stamp file")
 }
 
-// sort makes the bytes independent of the order of the input.
+// sort makes the bytes independent of the order of the input, those that are written on the way as well: notices stand in
+// the order of what they are about. The caller keeps its own order.
+func (in *Input) sort() {
+	in.Certificates, in.Transitions, in.Observed = slices.Clone(in.Certificates), slices.Clone(in.Transitions), slices.Clone(in.Observed)
+	slices.SortStableFunc(in.Certificates, func(a, b Certificate) int { return strings.Compare(a.Folder, b.Folder) })
+	slices.SortStableFunc(in.Transitions, func(a, b Transition) int { return strings.Compare(a.Endpoint, b.Endpoint) })
+	slices.SortStableFunc(in.Observed, func(a, b Observed) int { return strings.Compare(a.Endpoint, b.Endpoint) })
+}
+
+// sort puts in order what was gathered from several places.
 func (m *maker) sort() {
 	p := m.plan
-	sort.SliceStable(p.Certificates, func(i, j int) bool { return p.Certificates[i].Folder < p.Certificates[j].Folder })
-	sort.SliceStable(p.Transitions, func(i, j int) bool { return p.Transitions[i].Endpoint < p.Transitions[j].Endpoint })
-	sort.SliceStable(p.Observed, func(i, j int) bool { return p.Observed[i].Endpoint < p.Observed[j].Endpoint })
 	sort.SliceStable(p.Asserted, func(i, j int) bool {
 		a, b := p.Asserted[i], p.Asserted[j]
 		return a.What < b.What || a.What == b.What && a.Value < b.Value

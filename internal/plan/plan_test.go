@@ -292,17 +292,38 @@ func TestEdges(t *testing.T) {
 	}
 }
 
-// TestSameInputSameBytes makes the plan again from the same facts in another order.
+// TestSameInputSameBytes makes the plan again from the same facts in other orders. Endpoints that could not be read are in
+// the notices, one by one.
 func TestSameInputSameBytes(t *testing.T) {
-	one := given(t, "2301", policies.ADFS)
-	one.AcceptHealth = []Assertion{{What: "AzsB", Reason: "b"}, {What: "AzsA", Reason: "a"}}
-	two := given(t, "2301", policies.ADFS)
-	two.AcceptHealth = []Assertion{{What: "AzsA", Reason: "a"}, {What: "AzsB", Reason: "b"}}
-	slices.Reverse(two.Certificates)
-	slices.Reverse(two.Observed)
-	slices.Reverse(two.Transitions)
-	if diff := cmp.Diff(string(bytesOf(t, made(t, one))), string(bytesOf(t, made(t, two)))); diff != "" {
-		t.Errorf("(-one +two):\n%s", diff)
+	facts := func() Input {
+		in := given(t, "2301", policies.ADFS)
+		in.AcceptHealth = []Assertion{{What: "AzsB", Reason: "b"}, {What: "AzsA", Reason: "a"}}
+		for i := range 3 {
+			in.Observed[i].LeafSHA256, in.Observed[i].Error = "", fmt.Sprintf("timeout %d", i)
+		}
+		return in
+	}
+	one := facts()
+	order := slices.Clone(one.Observed)
+	want := string(bytesOf(t, made(t, one)))
+	if !slices.EqualFunc(order, one.Observed, func(a, b Observed) bool { return a.Endpoint == b.Endpoint }) {
+		t.Error("the caller's list is in another order than before")
+	}
+	for name, another := range map[string]func(*Input){
+		"as a plan has it": func(in *Input) { in.Observed = made(t, facts()).Observed },
+		"turned round": func(in *Input) {
+			slices.Reverse(in.AcceptHealth)
+			slices.Reverse(in.Certificates)
+			slices.Reverse(in.Observed)
+			slices.Reverse(in.Transitions)
+		},
+		"two exchanged": func(in *Input) { in.Observed[0], in.Observed[2] = in.Observed[2], in.Observed[0] },
+	} {
+		in := facts()
+		another(&in)
+		if diff := cmp.Diff(want, string(bytesOf(t, made(t, in)))); diff != "" {
+			t.Errorf("%s (-one +another):\n%s", name, diff)
+		}
 	}
 }
 

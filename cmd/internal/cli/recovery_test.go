@@ -372,6 +372,17 @@ func TestVerifyBeforeRotation(t *testing.T) {
 	s.check(s.run(nil, append([]string{"verify"}, bound...)...), 1, "verify: 0 of 11", "the rest the one before", "run certstamp rotate")
 }
 
+// TestPlannedUnseen: a plan made while no endpoint answers can be applied. Its notices name each of them, and come out the
+// same from the plan's own observations.
+func TestPlannedUnseen(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, east)
+	s.pack()
+	bound := s.plan("plan.json")
+	s.simulate()
+	s.check(s.run(nil, append([]string{"stage"}, bound...)...), 0, "stage: published")
+}
+
 // TestExpiryGatesTheFirstChange: an expired plan begins nothing, and what it has begun is seen to its end. The text that was
 // reviewed before tells what users will notice.
 func TestExpiryGatesTheFirstChange(t *testing.T) {

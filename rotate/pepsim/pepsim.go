@@ -6,7 +6,7 @@
 // and every subject it makes begin with SIMULATED, and it listens on loopback only.
 //
 // A Config describes the stamp; its zero value is a healthy one. Start runs it on free ports, for tests. New checks it and
-// Serve runs it on listeners of the caller's. ReadScenario reads the same from a file.
+// Serve runs it on what Addresses.Listen opened, or on listeners of the caller's. ReadScenario reads the same from a file.
 package pepsim
 
 import (

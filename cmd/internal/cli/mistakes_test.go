@@ -128,6 +128,7 @@ func TestMistakes(t *testing.T) {
 		{name: "an archive to a place that cannot be", args: []string{"support", bound[0], bound[1], "--out", "stamps/east/stamp.yaml/x.zip"}, code: 2, says: "with --out"},
 		{name: "no time at all", args: append([]string{"rotate", "--max-duration", "0s"}, bound...), code: 2, says: "leaves no time"},
 		{name: "a scenario that is none", args: []string{"simulate", "--scenario", "stamps/east/stamp.yaml"}, code: 2, says: "scenario"},
+		{name: "a simulated stamp for everybody", args: []string{"simulate", "--listen", "0.0.0.0:0", "--user", "x", "--password", "env:PEP_PASSWORD"}, code: 2, says: `"0.0.0.0:0": wanted IP:port on loopback`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s.t = t

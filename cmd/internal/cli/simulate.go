@@ -76,33 +76,20 @@ func (a *app) simulate(ctx context.Context, s simulating) error {
 	if err != nil {
 		return configuration(fmt.Errorf("the simulated stamp: %w", err), "")
 	}
-	var l pepsim.Listeners
-	defer func() {
-		for _, one := range append(l.WinRM, l.TLS, l.Control) {
-			if one != nil {
-				_ = one.Close()
-			}
-		}
-	}()
-	var where []string
-	for _, address := range scenario.Listen {
-		one, err := net.Listen("tcp", address)
-		if err != nil {
-			return environment("listen", err, "choose a free port on 127.0.0.1")
-		}
-		l.WinRM = append(l.WinRM, one)
-		where = append(where, one.Addr().String())
+	l, err := pepsim.Addresses{WinRM: scenario.Listen, TLS: scenario.Endpoints, Control: scenario.Control}.Listen()
+	switch {
+	case errors.Is(err, pepsim.ErrAddress):
+		return configuration(fmt.Errorf("listen: %w", err), "a simulated stamp listens on loopback only: give every address as 127.0.0.1:PORT")
+	case err != nil:
+		return environment("listen", err, "choose a free port on 127.0.0.1")
 	}
-	if scenario.Endpoints != "" {
-		if l.TLS, err = net.Listen("tcp", scenario.Endpoints); err != nil {
-			return environment("listen", err, "choose a free port on 127.0.0.1")
-		}
+	defer l.Close()
+	where := make([]string, len(l.WinRM))
+	for i, one := range l.WinRM {
+		where[i] = one.Addr().String()
 	}
 	control := ""
-	if scenario.Control != "" {
-		if l.Control, err = net.Listen("tcp", scenario.Control); err != nil {
-			return environment("listen", err, "choose a free port on 127.0.0.1")
-		}
+	if l.Control != nil {
 		control = fmt.Sprintf("; control http://%s token %s", l.Control.Addr(), server.Token())
 	}
 	_, _ = fmt.Fprintf(a.out, "%s stamp %s.%s listens on %s%s\n", pepsim.Mark, scenario.Region, scenario.FQDN, strings.Join(where, ", "), control)

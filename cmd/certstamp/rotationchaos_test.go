@@ -244,7 +244,7 @@ var troubles = []struct {
 const startCommand = 7
 
 // trouble orders what befalls the next rotation. eternal reports a socket that freezes for good, which takes the tool a
-// minute and a half to give up: then somebody interrupts it.
+// minute and a half to give up, or a question that may never be answered: then somebody interrupts it.
 func (s *storm) trouble() (eternal bool) {
 	s.t.Helper()
 	o := faultOrders{Replace: true, Faults: []faultOrder{}}
@@ -264,8 +264,10 @@ func (s *storm) trouble() (eternal bool) {
 		}
 		o.Faults = append(o.Faults, f)
 	}
+	// A question that got lost, or its answer, is waited for for good.
+	asks := slices.ContainsFunc(o.Faults, func(f faultOrder) bool { return f.Do == "host-call" })
 	s.order("/faults", o)
-	return eternal
+	return eternal || asks && len(o.Faults) > 1
 }
 
 func (s *storm) calm() { s.order("/faults", faultOrders{Replace: true, Faults: []faultOrder{}}) }

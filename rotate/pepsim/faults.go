@@ -37,7 +37,7 @@ const (
 	faultDuplicate   = "duplicate-fragment" // every fragment twice
 	faultDuplicateID = "duplicate-id"       // the shell or command is said to exist, and was not made
 	faultBroken      = "pool-broken"        // the pool breaks instead of opening
-	faultHostCall    = "host-call"          // the server asks a question before the cmdlet runs
+	faultHostCall    = "host-call"          // the server asks a question, and the cmdlet waits for the answer
 	faultQuota       = "quota"
 )
 

@@ -13,7 +13,7 @@ import (
 // event is one line of the history: who asked for what. Parameters are names only, values never.
 type event struct {
 	Time       string   `json:"time"`
-	Event      string   `json:"event"` // invoke, refused, login-refused, action-started, -resumed, -completed, -failed, bmc-updated, swapped, fault, ordered, shell-expired
+	Event      string   `json:"event"` // invoke, refused, login-refused, action-started, -resumed, -completed, -failed, bmc-updated, swapped, fault, ordered, shell-expired, host-answered
 	User       string   `json:"user,omitempty"`
 	Cmdlet     string   `json:"cmdlet,omitempty"`
 	Parameters []string `json:"parameters,omitempty"`
@@ -23,6 +23,7 @@ type event struct {
 	On         string   `json:"on,omitempty"` // of a fault
 	Do         string   `json:"do,omitempty"`
 	Reason     string   `json:"reason,omitempty"` // of a refusal
+	Answer     string   `json:"answer,omitempty"` // to a host call: value or error, never what it was
 }
 
 // remembered bounds what the history keeps for those who ask later; the writer gets everything.

@@ -133,7 +133,12 @@ func (s *Server) pipeline(ctx context.Context, sh *shell, c *command, commands [
 	var err error
 	select {
 	case sh.turn <- struct{}{}:
-		err = s.invoke(ctx, sh, c, commands)
+		if c.asks {
+			err = s.orderedCalls(ctx, sh, c)
+		}
+		if err == nil {
+			err = s.invoke(ctx, sh, c, commands)
+		}
 		<-sh.turn
 	case <-ctx.Done():
 		err = ctx.Err()

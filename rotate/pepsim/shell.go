@@ -52,6 +52,9 @@ type command struct {
 	stopped bool
 	started bool
 	blocked bool // its cmdlet waits for room in the buffer
+
+	asks     bool      // a host call was ordered
+	question *question // that its cmdlet waits for
 }
 
 // queue holds what one stream has for the client.
@@ -371,6 +374,10 @@ func (s *Server) feed(sh *shell, id psrp.GUID, b []byte, fault string) *soapFaul
 		if !ok {
 			break
 		}
+		if a, ok := e.(psrp.HostAnswered); ok {
+			s.hear(sh, a)
+			continue
+		}
 		p, ok := e.(psrp.PipelineRequested)
 		if !ok {
 			continue
@@ -379,11 +386,7 @@ func (s *Server) feed(sh *shell, id psrp.GUID, b []byte, fault string) *soapFaul
 		if c == nil || c.started {
 			return faultPlugin.because("a pipeline %s that no Command asked for, or that runs already", p.ID)
 		}
-		c.started = true
-		if fault == faultHostCall {
-			_ = sh.core.Ask(psrp.HostCall{Pipeline: p.ID, ID: -100, Method: psrp.HostWriteLine2, Name: "WriteLine2", Args: []any{"ordered host call"}})
-			_ = sh.core.Ask(psrp.HostCall{Pipeline: p.ID, ID: 1, Method: psrp.HostReadLine, Name: "ReadLine"})
-		}
+		c.started, c.asks = true, fault == faultHostCall
 		ctx, stop := context.WithCancel(sh.ctx)
 		c.stop = stop
 		s.running.Go(func() {

@@ -232,6 +232,7 @@ var troubles = []struct {
 	{"Command", 9, []string{"close-before", "close-after", "freeze", "freeze-after", "noise", "plain-text", "unsealed", "503", "401", "timeout", "garbage", "bad-signature", "truncate", "duplicate-id", "host-call", "quota"}},
 	{"Command", 9, []string{"close-after", "freeze-after", "noise", "unsealed", "garbage", "bad-signature", "truncate"}}, // the stamp takes it, and nobody hears of it
 	{"Receive", 60, []string{"close-before", "close-after", "freeze", "freeze-after", "noise", "plain-text", "unsealed", "503", "401", "timeout", "garbage", "bad-signature", "truncate", "duplicate-fragment", "quota"}},
+	{"Receive", 60, []string{"shell-gone", "terminated", "disconnected", "aborted", "pool-broken"}},
 	{"Receive", 60, []string{"close-before", "close-after", "401", "timeout"}},
 	{"Create", 2, []string{"close-before", "close-after", "503", "401", "timeout", "garbage", "duplicate-id", "pool-broken", "quota"}},
 	{"Send", 2, []string{"close-before", "close-after", "freeze-after", "503", "401", "timeout", "truncate"}},

@@ -15,6 +15,7 @@ type Fault struct {
 	Probability float64 `yaml:"probability" json:"probability,omitempty"` // of each; 0 means always
 	Times       int     `yaml:"times"       json:"times,omitempty"`       // how often at most; 0: no limit
 	Millis      int     `yaml:"ms"          json:"ms,omitempty"`          // how long a delay or a freeze lasts; 0: fault-delay-ms, a freeze for as long as the client waits
+	Code        uint32  `yaml:"code"        json:"code,omitempty"`        // of a quota, see quotaCodes; 0: that of shells
 	Do          string  `yaml:"do"          json:"do"`
 }
 
@@ -36,10 +37,20 @@ const (
 	faultTruncate    = "truncate"           // half an answer
 	faultDuplicate   = "duplicate-fragment" // every fragment twice
 	faultDuplicateID = "duplicate-id"       // the shell or command is said to exist, and was not made
-	faultBroken      = "pool-broken"        // the pool breaks instead of opening
+	faultBroken      = "pool-broken"        // the pool breaks instead of opening, or while it is listened to
 	faultHostCall    = "host-call"          // the server asks a question, and the cmdlet waits for the answer
 	faultQuota       = "quota"
+	faultShellGone   = "shell-gone" // the shell vanishes with what it runs
+	faultTerminate   = "terminated" // the command vanishes, the shell stays
+	faultDisconnect  = "disconnected"
+	faultAbort       = "aborted" // the shell vanishes under a request that waits
 )
+
+// quotaCodes are the quotas of a service: shells, operations, users, and so on (WSMan.h of the Windows SDK).
+var quotaCodes = []uint32{
+	2150859173, 2150859174, 2150859175, 2150859176, 2150859179,
+	2150859236, 2150859237, 2150859238, 2150859239, 2150859240, 2150859241, 2150859242,
+}
 
 const onLogin = "Login"
 
@@ -48,7 +59,10 @@ var (
 	faultWords = []string{
 		faultCloseBefore, faultCloseAfter, faultFreeze, faultFreezeAfter, faultNoise, faultPlainText, faultUnsealed, fault503, fault401, faultDelay,
 		faultTimeout, faultGarbage, faultSignature, faultTruncate, faultDuplicate, faultDuplicateID, faultBroken, faultHostCall, faultQuota,
+		faultShellGone, faultTerminate, faultDisconnect, faultAbort,
 	}
+	// What happens to a session that is there.
+	sessionFaults = []string{faultShellGone, faultTerminate, faultDisconnect, faultAbort}
 	// A login has no SOAP and no seal yet, so only these can happen to it.
 	loginFaults = []string{faultCloseBefore, faultCloseAfter, faultFreeze, faultFreezeAfter, faultNoise, faultPlainText, fault503, fault401, faultDelay}
 )
@@ -63,6 +77,10 @@ func (f Fault) check() error {
 		return fmt.Errorf("fault does %q to a login, wanted one of %v", f.Do, loginFaults)
 	case f.Probability < 0 || f.Probability > 1:
 		return fmt.Errorf("fault with probability %v, wanted 0 to 1", f.Probability)
+	case f.On == "Create" && slices.Contains(sessionFaults, f.Do):
+		return fmt.Errorf("fault does %q to a Create, which has no session yet", f.Do)
+	case f.Code != 0 && (f.Do != faultQuota || !slices.Contains(quotaCodes, f.Code)):
+		return fmt.Errorf("fault %q with code %d, wanted a quota with one of %v", f.Do, f.Code, quotaCodes)
 	case f.Times < 0 || f.Millis < 0:
 		return fmt.Errorf("fault with times %d and ms %d, wanted 0 or more", f.Times, f.Millis)
 	}
@@ -76,6 +94,15 @@ func (f Fault) check() error {
 
 // lasts is how long a delay or freeze takes, 0 for as long as the client stays.
 func (f Fault) lasts() time.Duration { return time.Duration(f.Millis) * time.Millisecond }
+
+// quota is the fault that a quota order asks for.
+func (f Fault) quota() *soapFault {
+	out := *faultShellQuota
+	if f.Code != 0 && f.Code != out.code {
+		out.code, out.text = f.Code, "A quota of the service has been exceeded."
+	}
+	return &out
+}
 
 // faults counts requests and says which goes wrong.
 type faults struct {

@@ -68,7 +68,7 @@ func (h *hand) operate(action, fault, body string) string {
 	_, out := h.s.operate(h.t.Context(), h.c, []byte(`<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing" `+
 		`xmlns:w="http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd" xmlns:rsp="`+nsShell+`"><s:Header><a:Action>`+action+`</a:Action><a:MessageID>uuid:1</a:MessageID>`+
 		`<w:ResourceURI>`+configBase+`PrivilegedEndpoint</w:ResourceURI><w:OperationTimeout>PT60S</w:OperationTimeout><w:SelectorSet><w:Selector Name="ShellId">`+h.shell+`</w:Selector></w:SelectorSet>`+
-		`<w:OptionSet><w:Option Name="protocolversion">2.3</w:Option></w:OptionSet></s:Header><s:Body>`+body+`</s:Body></s:Envelope>`), fault)
+		`<w:OptionSet><w:Option Name="protocolversion">2.3</w:Option></w:OptionSet></s:Header><s:Body>`+body+`</s:Body></s:Envelope>`), Fault{Do: fault})
 	return string(out)
 }
 

@@ -129,7 +129,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, c *conn, soap []
 	if s.spoilBefore(w, r, c, order) {
 		return
 	}
-	status, out := s.operate(r.Context(), c, soap, fault)
+	status, out := s.operate(r.Context(), c, soap, order)
 	if s.spoilAfter(w, r, order, out) {
 		return
 	}

@@ -123,7 +123,7 @@ func TestAShellBelongsToItsOwner(t *testing.T) {
 		t.Helper()
 		soap := `<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing" xmlns:w="http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd" xmlns:rsp="` + nsShell + `"><s:Header>` +
 			`<a:Action>` + action + `</a:Action><a:MessageID>uuid:1</a:MessageID><w:SelectorSet><w:Selector Name="ShellId">` + shell + `</w:Selector></w:SelectorSet></s:Header><s:Body>` + body + `</s:Body></s:Envelope>`
-		code, out := s.operate(t.Context(), &conn{login: &authenticated{user: user}}, []byte(soap), "")
+		code, out := s.operate(t.Context(), &conn{login: &authenticated{user: user}}, []byte(soap), Fault{})
 		if code != 500 {
 			t.Errorf("%s by %s: HTTP %d", action, user, code)
 		}
@@ -148,7 +148,7 @@ func TestAShellBelongsToItsOwner(t *testing.T) {
 	if out, why := ask(admin, id, "", "<rsp:Receive/>"), "neither may be missing"; !strings.Contains(out, "2150858767") || !strings.Contains(log.String(), why) {
 		t.Errorf("%s\n%s", out, log)
 	}
-	code, _ := s.operate(t.Context(), &conn{login: &authenticated{user: admin}}, []byte("<s:Envelope"), "")
+	code, _ := s.operate(t.Context(), &conn{login: &authenticated{user: admin}}, []byte("<s:Envelope"), Fault{})
 	if code != 500 || !strings.Contains(log.String(), "cannot be parsed") {
 		t.Errorf("%d\n%s", code, log)
 	}

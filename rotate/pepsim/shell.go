@@ -73,13 +73,13 @@ func (q *queue) changed() {
 }
 
 // operate runs one operation. A nil envelope means that nobody waits for an answer any more.
-func (s *Server) operate(ctx context.Context, c *conn, soap []byte, fault string) (int, []byte) {
+func (s *Server) operate(ctx context.Context, c *conn, soap []byte, order Fault) (int, []byte) {
 	r, err := parseRequest(soap)
 	if err != nil {
 		s.refused(c, "an envelope cannot be parsed: %v", err)
 		return s.faultEnvelope(nil, faultBadHeader)
 	}
-	body, f := s.dispatch(ctx, c, r, len(soap), fault)
+	body, f := s.dispatch(ctx, c, r, len(soap), order)
 	if f != nil {
 		if ctx.Err() != nil {
 			return 0, nil
@@ -92,7 +92,8 @@ func (s *Server) operate(ctx context.Context, c *conn, soap []byte, fault string
 	return http.StatusOK, s.envelope(r, r.Header.Action+"Response", body)
 }
 
-func (s *Server) dispatch(ctx context.Context, c *conn, r *request, size int, fault string) (string, *soapFault) {
+func (s *Server) dispatch(ctx context.Context, c *conn, r *request, size int, order Fault) (string, *soapFault) {
+	fault := order.Do
 	switch {
 	case r.Header.MessageID == "" || r.Header.Action == "":
 		return "", faultBadHeader.because("MessageID %q and Action %q, and neither may be missing", r.Header.MessageID, r.Header.Action)
@@ -101,7 +102,7 @@ func (s *Server) dispatch(ctx context.Context, c *conn, r *request, size int, fa
 	case fault == faultTimeout:
 		return "", faultTimedOut
 	case fault == faultQuota:
-		return "", faultShellQuota
+		return "", order.quota()
 	case fault == faultDuplicateID && r.Header.Action == actTrans+"Create":
 		return "", faultKnownShell
 	case fault == faultDuplicateID:
@@ -120,6 +121,9 @@ func (s *Server) dispatch(ctx context.Context, c *conn, r *request, size int, fa
 		return "", faultUnknownShell.because("shell %s belongs to %q, and %q asks", sh.id, sh.owner, c.login.user)
 	}
 	sh.touch()
+	if f := s.spoilSession(sh, r, fault); f != nil {
+		return "", f
+	}
 	sh.mu.Lock()
 	away := !sh.connected
 	sh.mu.Unlock()
@@ -214,7 +218,7 @@ func (s *Server) create(c *conn, r *request, fault string) (string, *soapFault) 
 	}
 	cfg := psrp.ServerConfig{Rand: s.cfg.Rand}
 	if fault == faultBroken {
-		cfg.Broken = &psrp.ErrorRecord{Message: "The runspace pool is broken, as ordered.", ID: "RunspaceBroken", Category: psrp.InvalidOperation, Exception: "System.Management.Automation.Runspaces.InvalidRunspacePoolStateException"}
+		cfg.Broken = brokenAsOrdered()
 	}
 	idle = max(idle, leastIdle)
 	if s.cfg.Idle > 0 {

@@ -81,6 +81,23 @@ type request struct {
 	} `xml:"http://www.w3.org/2003/05/soap-envelope Body"`
 }
 
+// commandID is the command that a request is about, empty when it is about the shell.
+func (r *request) commandID() string {
+	switch b := r.Body; {
+	case b.CommandLine != nil:
+		return b.CommandLine.CommandID
+	case b.Send != nil && len(b.Send.Streams) > 0:
+		return b.Send.Streams[0].CommandID
+	case b.Receive != nil:
+		return b.Receive.Desired.CommandID
+	case b.Signal != nil:
+		return b.Signal.CommandID
+	case b.Reconnect != nil:
+		return b.Reconnect.CommandID
+	}
+	return ""
+}
+
 func (r *request) option(name string) string {
 	for _, o := range r.Header.Options {
 		if strings.EqualFold(o.Name, name) {
@@ -170,6 +187,7 @@ var (
 	faultShellQuota     = &soapFault{code: 2150859173, subcode: "w:QuotaLimit", text: "The maximum number of concurrent shells for this user has been exceeded."}
 	faultDisconnected   = &soapFault{code: 2150859204, subcode: "w:InvalidOptions", text: "The shell is disconnected."}
 	faultOtherSession   = &soapFault{code: 2150859206, subcode: "w:InvalidOptions", text: "The SessionId does not fit the shell.", sender: true}
+	faultTerminated     = &soapFault{code: 2150859212, subcode: "w:InternalError", text: "The command was terminated."}
 	faultKnownCommand   = &soapFault{code: 2150859222, subcode: "w:InvalidSelectors", text: "A command with this CommandId already exists.", sender: true}
 	faultKnownShell     = &soapFault{code: 2150859223, subcode: "w:InvalidSelectors", text: "A shell with this ShellId already exists.", sender: true}
 	faultAborted        = &soapFault{code: 995, subcode: "w:InternalError", text: "The I/O operation has been aborted because of either a thread exit or an application request."}

@@ -3,8 +3,10 @@ package cli_test
 import (
 	"context"
 	"errors"
+	nethttp "net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -459,4 +461,72 @@ func TestUnwatchedRotationHoldsTheShare(t *testing.T) {
 	s.check(s.run(nil, append([]string{"stage"}, other...)...), 1, "was started and never looked at again", "rotate --attach")
 	s.must(nil, append([]string{"rotate", "--attach"}, bound...)...)
 	s.must(nil, append([]string{"stage"}, other...)...)
+}
+
+// TestTheSessionVanishesUnderARotation: the end of the session is not the end of the rotation, and neither a success nor a
+// failure. rotate asks the stamp in a new session until it knows.
+func TestTheSessionVanishesUnderARotation(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		do, extra string
+		code      int
+		says      string
+	}{
+		{"shell-gone", "", 0, "rotation: success (completed)"},
+		{"terminated", "fail: {step: 5, message: 'a role does not start'}\n", 4, "rotation: failed (action-failed)"},
+	} {
+		t.Run(row.do, func(t *testing.T) {
+			t.Parallel()
+			spec := east
+			spec.Speed, spec.Extra = 900, "control: 127.0.0.1:0\n"+row.extra // four seconds
+			s := newStand(t, spec)
+			s.simulate()
+			s.pack()
+			bound := s.plan("plan.json")
+			s.must(nil, append([]string{"stage"}, bound...)...)
+			var errs lines
+			errs.on = func(line string) {
+				if strings.Contains(line, "the stamp rotates") {
+					s.order("/faults", `{"faults": [{"on": "Receive", "n": [1], "do": "`+row.do+`"}]}`)
+				}
+			}
+			code := cli.Main(t.Context(), append([]string{"rotate"}, bound...), cli.Env{
+				Stdin: strings.NewReader(""), Stdout: &errs, Stderr: &errs, Dir: s.w.Repo, Now: time.Now, Version: "test",
+				Getenv: func(name string) string { return s.w.Secrets[name] },
+			})
+			if code != row.code || !strings.Contains(errs.String(), row.says) {
+				t.Errorf("exit %d, wanted %d with %q:\n%s", code, row.code, row.says, errs.String())
+			}
+			if h, err := os.ReadFile(s.s.History); err != nil || !strings.Contains(string(h), `"do":"`+row.do+`"`) || s.starts() != 1 {
+				t.Errorf("%v, %d starts in\n%s", err, s.starts(), h)
+			}
+		})
+	}
+}
+
+// order gives the simulator an order at its control endpoint.
+func (s *stand) order(path, body string) {
+	s.t.Helper()
+	s.mu.Lock()
+	m := regexp.MustCompile(`control (http://\S+) token (\S+)`).FindStringSubmatch(s.said.String())
+	s.mu.Unlock()
+	if m == nil {
+		s.t.Error("the simulator has no control endpoint")
+		return
+	}
+	r, err := nethttp.NewRequestWithContext(s.t.Context(), nethttp.MethodPost, m[1]+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	r.Header.Set("Authorization", "Bearer "+m[2])
+	a, err := nethttp.DefaultClient.Do(r)
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	defer a.Body.Close()
+	if a.StatusCode != nethttp.StatusOK {
+		s.t.Errorf("%s: %s", path, a.Status)
+	}
 }

@@ -151,6 +151,7 @@ type Outcome struct {
 	Before   pep.Status         `json:"before"`           // last action before the start
 	Action   pep.Status         `json:"action"`           // last action as seen last
 	Said     pep.Said           `json:"said"`             // what the console text says
+	Lost     uint64             `json:"lost,omitempty"`   // messages of the start's call that never arrived: Said and Errors lack them
 	Errors   []pep.ErrorRecord  `json:"errors,omitempty"` // the stamp's own, whole
 	Served   []Judged           `json:"served,omitempty"` // endpoints as seen last
 

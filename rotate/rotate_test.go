@@ -274,6 +274,23 @@ func TestEndings(t *testing.T) {
 				return nil
 			}
 		}, "another-ran", 0},
+		{"the stamp forgets its last rotation while it is checked", func(w *world, _ *Job) {
+			last := w.last
+			w.statusErr = func(n int) error {
+				if w.last = last; n == 2 {
+					w.last = pep.Status{} // last year's would count as ours afterwards
+				}
+				return nil
+			}
+		}, "unreachable", 0},
+		{"actions cannot be told apart, and a part of the call was lost", func(w *world, j *Job) {
+			w.last, w.nameless, j.Verify = pep.Status{Known: true, State: pep.Completed}, true, nil
+			w.onStart = func(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
+				reply, err := w.succeed(ctx, sink)
+				reply.Lost = 2
+				return reply, err
+			}
+		}, "no-proof", 1},
 		{"a path to the wrong place", func(_ *world, j *Job) { j.Rotate.Start.Parameters[0].Value = `\\a\b\Certificates\AAD` }, "bad-call", 0},
 		{"no host answers", func(w *world, _ *Job) { w.dialErr = func(int) error { return errDown } }, "unreachable", 0},
 		{"the stamp cannot say who it is", func(w *world, _ *Job) { w.infoErr = errors.New("reset") }, "unreachable", 0},

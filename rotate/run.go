@@ -233,6 +233,11 @@ func (m *machine) announce(ctx context.Context, served []Judged) bool {
 		m.end("another-ran", nil)
 		return false
 	}
+	if m.out.Before.Known && !last.Known {
+		// Journaled as none, it would let any action pass for ours, last year's too.
+		m.failBefore(ctx, fmt.Errorf("ask for the last rotation: it was %q, and now the stamp shows none: %w", m.out.Before.Word, pep.ErrNoAnswer))
+		return false
+	}
 	m.out.Before = last
 	if err := m.ep.Prepare(ctx); err != nil {
 		m.failBefore(ctx, fmt.Errorf("exchange keys: %w", err))
@@ -304,6 +309,9 @@ func (m *machine) start(ctx context.Context) {
 	}
 	m.out.Started = true
 	m.out.Errors = append(m.out.Errors, reply.Errors...)
+	if m.out.Lost = reply.Lost; m.out.Lost > 0 {
+		m.event(Event{Text: fmt.Sprintf("%d messages of the rotation were lost on their way", m.out.Lost)})
+	}
 	m.out.Said = pep.Read(reply.Records, m.j.Rotate.Success)
 	if ctx.Err() != nil {
 		m.end("detached", ctx.Err())
@@ -349,7 +357,7 @@ func (m *machine) settle(ctx context.Context, begun time.Time, failed *pep.Comma
 		m.done(ctx, "call-failed")
 	case m.out.Said.Failed:
 		m.done(ctx, "said-failure")
-	case m.out.Said.Success && nameless(st) && nameless(m.past.before):
+	case m.out.Said.Success && m.out.Lost == 0 && nameless(st) && nameless(m.past.before):
 		m.done(ctx, "said-success")
 	default:
 		m.await(ctx, begun)

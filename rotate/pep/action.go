@@ -124,7 +124,7 @@ func StatusOf(facts map[string]string) (s Status, ok bool) {
 
 // ActionStatus asks for the stamp's latest action of a function, Start-SecretRotation for example.
 func (s *Session) ActionStatus(ctx context.Context, function string) (Status, error) {
-	reply, err := s.Invoke(ctx, plan.Call{Cmdlet: "Get-ActionStatus", Parameters: []plan.Parameter{
+	reply, err := s.ask(ctx, plan.Call{Cmdlet: "Get-ActionStatus", Parameters: []plan.Parameter{
 		{Name: "FunctionName", Type: typeString, Value: function},
 	}}, nil, nil)
 	if err != nil {

@@ -146,6 +146,23 @@ func (s *Session) Invoke(ctx context.Context, call plan.Call, secrets Secrets, s
 	return s.invoke(ctx, cmd, false, sink)
 }
 
+// mostAsked bounds how often a question is put whose answer loses a part on its way.
+const mostAsked = 3
+
+// ask is Invoke for a question whose answer is read: it is asked again until every message of the answer has arrived. The
+// part that is lost may be all that was said, and then its absence would pass for the answer.
+func (s *Session) ask(ctx context.Context, call plan.Call, secrets Secrets, sink Sink) (Reply, error) {
+	for n := 1; ; n++ {
+		reply, err := s.Invoke(ctx, call, secrets, sink)
+		switch {
+		case err != nil || reply.Lost == 0:
+			return reply, err
+		case n == mostAsked:
+			return reply, fmt.Errorf("%s: %d messages of the answer were lost: %w", call.Cmdlet, reply.Lost, ErrNoAnswer)
+		}
+	}
+}
+
 // Unplanned runs any cmdlet but those that need a plan, at most once. The caller has asked for a reason and journaled it.
 func (s *Session) Unplanned(ctx context.Context, call plan.Call, secrets Secrets, sink Sink) (Reply, error) {
 	if SupportSession(call.Cmdlet) {

@@ -49,7 +49,7 @@ const maxTests = 1024
 // TestAzureStack runs a health check. Depending on release and parameters the stamp answers with a bool, with objects, or
 // with lines meant for a console; all count.
 func (s *Session) TestAzureStack(ctx context.Context, check plan.HealthCheck, secrets Secrets, sink Sink) (HealthReport, error) {
-	reply, err := s.Invoke(ctx, check.Call, secrets, sink)
+	reply, err := s.ask(ctx, check.Call, secrets, sink)
 	if err != nil {
 		return HealthReport{Errors: reply.Errors}, err
 	}

@@ -36,12 +36,12 @@ type RootCA struct {
 	NotAfter   time.Time
 }
 
-// ErrNoAnswer means that a cmdlet ended well and said nothing that could be read.
+// ErrNoAnswer means that a cmdlet ended well and said nothing that could be read, or that a part of what it said was lost.
 var ErrNoAnswer = errors.New("the endpoint answered with nothing that can be read")
 
 // StampInformation asks who the stamp is. The stamp runs an action plan for it, so it can take minutes.
 func (s *Session) StampInformation(ctx context.Context) (StampInformation, error) {
-	reply, err := s.Invoke(ctx, plan.Call{Cmdlet: "Get-AzureStackStampInformation"}, nil, nil)
+	reply, err := s.ask(ctx, plan.Call{Cmdlet: "Get-AzureStackStampInformation"}, nil, nil)
 	if err != nil {
 		return StampInformation{}, err
 	}

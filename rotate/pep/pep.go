@@ -91,7 +91,7 @@ type Reply struct {
 	Records []Record      // in order; the oldest are dropped beyond a bound, see Dropped
 	Errors  []ErrorRecord // that did not end it, in order
 	Dropped int           // records beyond the bound
-	Lost    uint64        // messages that never arrived
+	Lost    uint64        // messages that went with a connection and never arrived
 	Sent    bool          // a byte of it reached the connection
 	outputs []any
 }

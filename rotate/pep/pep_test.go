@@ -22,6 +22,7 @@ import (
 
 // fake is a runspace that answers from a script and remembers what it was asked.
 type fake struct {
+	lost    []uint64 // of each answer, the last of them for all that follow
 	records []psrp.Record
 	err     error
 	sent    []psrp.Command
@@ -33,11 +34,17 @@ func (f *fake) Invoke(_ context.Context, cmd psrp.Command, once bool) Run {
 	return f
 }
 func (f *fake) Records() iter.Seq[psrp.Record] { return slices.Values(f.records) }
-func (f *fake) Result() (psrp.Result, error)   { return psrp.Result{Sent: true}, f.err }
-func (f *fake) Host() string                   { return "10.20.1.11:5985" }
-func (f *fake) Detach(context.Context) error   { return nil }
-func (f *fake) Close(context.Context) error    { return nil }
-func (f *fake) Prepare(context.Context) error  { return nil }
+func (f *fake) Result() (psrp.Result, error) {
+	r := psrp.Result{Sent: true}
+	if n := len(f.lost); n > 0 {
+		r.Lost = f.lost[min(len(f.sent), n)-1]
+	}
+	return r, f.err
+}
+func (f *fake) Host() string                  { return "10.20.1.11:5985" }
+func (f *fake) Detach(context.Context) error  { return nil }
+func (f *fake) Close(context.Context) error   { return nil }
+func (f *fake) Prepare(context.Context) error { return nil }
 
 func bag(pairs ...any) *clixml.Object {
 	o := &clixml.Object{}
@@ -189,6 +196,32 @@ func TestActionStatus(t *testing.T) {
 			t.Errorf("got %v, want ErrNoAnswer", err)
 		}
 	})
+}
+
+// TestALostPartIsNoAnswer: what is missing may be all that the stamp had to say, so it is asked again, and not for ever.
+func TestALostPartIsNoAnswer(t *testing.T) {
+	questions := map[string]func(context.Context, *Session) error{
+		"action":      func(ctx context.Context, s *Session) error { _, err := s.ActionStatus(ctx, "x"); return err },
+		"update":      func(ctx context.Context, s *Session) error { _, err := s.UpdateStatus(ctx); return err },
+		"syntax":      func(ctx context.Context, s *Session) error { _, err := s.CommandSyntax(ctx, "Get-X"); return err },
+		"commands":    func(ctx context.Context, s *Session) error { _, err := s.Commands(ctx); return err },
+		"information": func(ctx context.Context, s *Session) error { _, err := s.StampInformation(ctx); return err },
+		"health": func(ctx context.Context, s *Session) error {
+			_, err := s.TestAzureStack(ctx, plan.HealthCheck{Call: plan.Call{Cmdlet: "Test-AzureStack"}}, nil, nil)
+			return err
+		},
+	}
+	for name, ask := range questions {
+		answer := outputs(bag("RegionName", "east", "Status", "Completed", "Name", "Get-X"))
+		f := &fake{records: answer, lost: []uint64{1}}
+		if err := ask(t.Context(), New(f)); !errors.Is(err, ErrNoAnswer) || len(f.sent) != mostAsked {
+			t.Errorf("%s: %v after %d questions, want no answer", name, err, len(f.sent))
+		}
+		f = &fake{records: answer, lost: []uint64{1, 0}}
+		if err := ask(t.Context(), New(f)); err != nil || len(f.sent) != 2 {
+			t.Errorf("%s, lost once: %v after %d questions", name, err, len(f.sent))
+		}
+	}
 }
 
 func TestLater(t *testing.T) {

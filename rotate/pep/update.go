@@ -21,7 +21,7 @@ type Update struct {
 
 // UpdateStatus asks whether an update runs or has failed.
 func (s *Session) UpdateStatus(ctx context.Context) (Update, error) {
-	reply, err := s.Invoke(ctx, plan.Call{Cmdlet: "Get-AzureStackUpdateStatus", Parameters: []plan.Parameter{
+	reply, err := s.ask(ctx, plan.Call{Cmdlet: "Get-AzureStackUpdateStatus", Parameters: []plan.Parameter{
 		{Name: "StatusOnly", Type: typeSwitch},
 	}}, nil, nil)
 	var c *CommandError
@@ -70,7 +70,7 @@ var syntaxParameter = sync.OnceValue(func() *regexp.Regexp { return regexp.MustC
 
 // Commands are the names of the cmdlets that the endpoint shows.
 func (s *Session) Commands(ctx context.Context) ([]string, error) {
-	reply, err := s.Invoke(ctx, plan.Call{Cmdlet: "Get-Command"}, nil, nil)
+	reply, err := s.ask(ctx, plan.Call{Cmdlet: "Get-Command"}, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (s *Session) Commands(ctx context.Context) ([]string, error) {
 
 // CommandSyntax asks which parameters a cmdlet takes on this release.
 func (s *Session) CommandSyntax(ctx context.Context, cmdlet string) (Syntax, error) {
-	reply, err := s.Invoke(ctx, plan.Call{Cmdlet: "Get-Command", Parameters: []plan.Parameter{
+	reply, err := s.ask(ctx, plan.Call{Cmdlet: "Get-Command", Parameters: []plan.Parameter{
 		{Name: "Name", Type: typeString, Value: cmdlet}, {Name: "Syntax", Type: typeSwitch},
 	}}, nil, nil)
 	var c *CommandError

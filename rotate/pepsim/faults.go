@@ -44,6 +44,7 @@ const (
 	faultTerminate   = "terminated" // the command vanishes, the shell stays
 	faultDisconnect  = "disconnected"
 	faultAbort       = "aborted" // the shell vanishes under a request that waits
+	faultLose        = "lose"    // a message is lost with the connection, the rest of the answer comes
 )
 
 // quotaCodes are the quotas of a service: shells, operations, users, and so on (WSMan.h of the Windows SDK).
@@ -59,7 +60,7 @@ var (
 	faultWords = []string{
 		faultCloseBefore, faultCloseAfter, faultFreeze, faultFreezeAfter, faultNoise, faultPlainText, faultUnsealed, fault503, fault401, faultDelay,
 		faultTimeout, faultGarbage, faultSignature, faultTruncate, faultDuplicate, faultDuplicateID, faultBroken, faultHostCall, faultQuota,
-		faultShellGone, faultTerminate, faultDisconnect, faultAbort,
+		faultShellGone, faultTerminate, faultDisconnect, faultAbort, faultLose,
 	}
 	// What happens to a session that is there.
 	sessionFaults = []string{faultShellGone, faultTerminate, faultDisconnect, faultAbort}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/certstamp/certstamp/rotate/pep"
 	"github.com/certstamp/certstamp/rotate/psrp"
 	"github.com/certstamp/certstamp/rotate/wsman"
 )
@@ -83,6 +84,35 @@ func TestAFrozenSocketThaws(t *testing.T) {
 	}
 	if n := strings.Count(r.history.String(), `"event":"action-started"`); n != 1 {
 		t.Errorf("%d rotations were started", n)
+	}
+}
+
+// TestALostMessageIsNoAnswer loses what the stamp says about its last rotation and delivers the end of the command.
+func TestALostMessageIsNoAnswer(t *testing.T) {
+	r := newRehearsal(t, func(c *Config) {
+		c.LastAction = PastAction{Word: wordCompleted, Started: time.Date(2025, 3, 1, 22, 0, 0, 0, time.UTC), Ended: time.Date(2025, 3, 2, 0, 0, 0, 0, time.UTC)}
+	})
+	wire, err := wsman.Dial(t.Context(), r.client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := pep.New(pep.Wrap(wire))
+	defer s.Close(t.Context())
+	for _, row := range []struct {
+		order Fault
+		lost  bool
+	}{
+		{Fault{On: "Receive", Nth: []int{1}, Do: faultLose}, false},      // and asked again
+		{Fault{On: "Receive", Nth: []int{1, 3, 5}, Do: faultLose}, true}, // between them comes the end of the command
+	} {
+		r.server.faults.replace([]Fault{row.order})
+		st, err := s.ActionStatus(t.Context(), rotationFunction)
+		if errors.Is(err, pep.ErrNoAnswer) != row.lost || st.Known == row.lost {
+			t.Errorf("%+v: %+v, %v", row.order, st, err)
+		}
+	}
+	if n := strings.Count(r.history.String(), `"do":"lose"`); n != 4 {
+		t.Errorf("%d messages were lost", n)
 	}
 }
 

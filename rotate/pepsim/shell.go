@@ -72,6 +72,19 @@ func (q *queue) changed() {
 	q.wake = make(chan struct{})
 }
 
+// lose forgets the first message, unless it is the command's last word.
+func (q *queue) lose() {
+	first := q.packets[0]
+	if first.Type == psrp.PipelineStateMessage {
+		return
+	}
+	for len(q.packets) > 0 && q.packets[0].Object == first.Object {
+		q.size -= len(q.packets[0].Data)
+		q.packets = q.packets[1:]
+	}
+	q.changed()
+}
+
 // operate runs one operation. A nil envelope means that nobody waits for an answer any more.
 func (s *Server) operate(ctx context.Context, c *conn, soap []byte, order Fault) (int, []byte) {
 	r, err := parseRequest(soap)
@@ -421,6 +434,11 @@ func (s *Server) receive(ctx context.Context, sh *shell, r *request, fault strin
 	defer timeout.Stop()
 	for {
 		sh.mu.Lock()
+		if fault == faultLose && len(q.packets) > 0 {
+			q.lose()
+			sh.mu.Unlock()
+			return "", nil // nobody hears it: the connection ends
+		}
 		streams, done := sh.take(q, id, r.budget(s.cfg.MaxEnvelope), fault == faultDuplicate)
 		wake := q.wake
 		sh.mu.Unlock()

@@ -46,7 +46,7 @@ func (s *Server) spoilBefore(w http.ResponseWriter, r *http.Request, c *conn, f 
 // spoilAfter does what an order wants with the answer to a request that was processed.
 func (s *Server) spoilAfter(w http.ResponseWriter, r *http.Request, f Fault, out []byte) bool {
 	switch f.Do {
-	case faultCloseAfter:
+	case faultCloseAfter, faultLose:
 		abort(w)
 	case faultFreezeAfter:
 		s.freeze(w, r, f)

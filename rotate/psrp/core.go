@@ -102,6 +102,7 @@ type Core struct {
 	heard    int // bytes of the pipeline so far
 	ignored  int
 	lostAt   uint64
+	broken   bool // a connection was lost while the command ran
 }
 
 // NewCore makes the client's end of a pool that is not open yet.
@@ -121,12 +122,18 @@ func (c *Core) State() PoolState { return c.state }
 // Private returns what the server said about itself when the pool opened, or nil.
 func (c *Core) Private() *clixml.Object { return c.private }
 
-// Lost counts the messages of the pool that were sent but have not arrived.
+// Lost counts the gaps between the ids of the pool's objects: messages that were sent but have not arrived, and, on a server
+// that counts what it says to others as well, messages that were never for us.
 func (c *Core) Lost() uint64 { return c.ids.lost(c.highest) }
 
 // lost counts what is missing since the command began. A message of the pool that waited in its own stream until then may
-// have come since, and made good for one that was missing before.
+// have come since, and made good for one that was missing before. Windows numbers objects per process (SerializedDataStream
+// in PowerShell's source), so a cmdlet that itself speaks to another machine leaves gaps: while no connection broke, an
+// answer comes whole, and a gap is no loss.
 func (c *Core) lost() uint64 {
+	if !c.broken {
+		return 0
+	}
 	now := c.Lost()
 	return now - min(now, c.lostAt)
 }
@@ -170,7 +177,7 @@ func (c *Core) Invoke(pipeline GUID, cmd Command) error {
 	if err := cmd.check(); err != nil {
 		return err
 	}
-	c.errors, c.errBytes, c.heard, c.lostAt = nil, 0, 0, c.Lost()
+	c.errors, c.errBytes, c.heard, c.lostAt, c.broken = nil, 0, 0, c.Lost(), false
 	if c.session == nil && cmd.holdsSecret() {
 		if err := c.sendPublicKey(); err != nil {
 			return err
@@ -324,6 +331,7 @@ func (c *Core) Listen() (stream GUID, ok bool) {
 // Interrupted says that a connection was lost while the stream was being received: bytes of a fragment whose rest went
 // with it are dropped, and so are objects whose next fragment never came.
 func (c *Core) Interrupted(stream GUID) {
+	c.broken = true
 	if d := c.streams[stream]; d != nil {
 		d.Resync()
 	}

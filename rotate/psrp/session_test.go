@@ -20,6 +20,7 @@ type pump struct {
 	client *Core
 	server *ServerCore
 	step   int
+	others bool              // what is lost was for others, on a whole connection
 	lose   func(Packet) bool // true: the packet never arrives
 	serve  func(*pump, PipelineRequested)
 	events []Event
@@ -77,7 +78,9 @@ func (p *pump) run() error {
 			}
 			moved = true
 			if p.lose != nil && p.lose(packet) {
-				p.client.Interrupted(packet.Pipeline)
+				if !p.others {
+					p.client.Interrupted(packet.Pipeline)
+				}
 				continue
 			}
 			if err := p.cut(packet.Data, func(b []byte) error { return p.client.Receive(packet.Pipeline, b) }); err != nil {
@@ -341,6 +344,25 @@ func TestServerMayAskForTheKey(t *testing.T) {
 	if !p.server.HasKey() {
 		t.Error("no key was exchanged")
 	}
+}
+
+// TestAGapAloneIsNoLoss: Windows counts what a cmdlet says to other machines with what it says to us.
+func TestAGapAloneIsNoLoss(t *testing.T) {
+	everyStep(t, func(t *testing.T, step int) {
+		p := opened(t, step)
+		p.lose, p.others = func(packet Packet) bool { return packet.Type == VerboseRecord }, true
+		p.serve = func(p *pump, r PipelineRequested) {
+			p.must(p.server.Emit(r.ID, Verbose{"not for us"}))
+			p.must(p.server.Emit(r.ID, Output{"answer"}))
+			p.must(p.server.SetPipelineState(r.ID, PipelineCompleted, nil))
+		}
+		p.must(p.client.Invoke(pipelineID(t), Command{Name: "Get-X"}))
+		p.must(p.run())
+		end, ok := p.events[len(p.events)-1].(Ended)
+		if !ok || end.Result.Lost != 0 || p.client.Lost() != 1 {
+			t.Errorf("%+v, a gap of %d", end, p.client.Lost())
+		}
+	})
 }
 
 func TestLostMessagesAreCounted(t *testing.T) {

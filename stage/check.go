@@ -42,6 +42,30 @@ func Check(_ context.Context, sh Share, sec plan.StageSection) ([]validate.Findi
 	return nil, StateOther, nil
 }
 
+// Holds reports whether a share holds any set at all. It is what can be asked without a plan.
+func Holds(sh Share) (bool, error) {
+	entries, err := list(sh, certificates)
+	if missing(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, wrap("list "+certificates, err)
+	}
+	for _, e := range entries {
+		if !e.IsDir() || link(e) {
+			return true, nil
+		}
+		below, err := list(sh, path.Join(certificates, e.Name()))
+		if err != nil {
+			return false, wrap("list "+path.Join(certificates, e.Name()), err)
+		}
+		if len(below) > 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // Leftovers are the folders of interrupted runs and kept sets in the work folder.
 func Leftovers(sh Share) ([]string, error) {
 	entries, err := list(sh, work)

@@ -185,7 +185,7 @@ func (s *stand) keptPlan() {
 			s.t.Fatal(err)
 		}
 	}
-	s.check(s.run(nil, append([]string{"status", "--stamp", s.name()}, s.allow()...)...), 0, "is not the plan that its name says", "next: certstamp validate")
+	s.check(s.run(nil, append([]string{"status", "--stamp", s.name()}, s.allow()...)...), 0, "is not the plan that its name says", "next: certstamp status --stamp stamps/east --plan PLAN")
 }
 
 var stack = regexp.MustCompile(`goroutine \d+|\.go:\d+|runtime error`)

@@ -27,7 +27,8 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "say where a stamp stands, and the exact next command",
 		Long: "Reads the journal, the share, the stamp's last action and what the endpoints serve, and changes nothing. The endpoint is asked only\n" +
-			"when its password is at hand. The plan is the one given, or the last one that was worked with from here.",
+			"when its password is at hand. The plan is the one given, or the last one that was worked with from here. Without one the journal on the\n" +
+			"share says which plan was worked with last.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context(), file) },
 	}
@@ -61,6 +62,7 @@ type standing struct {
 	share   stage.State
 	started bool
 	ended   string // how the journal says the rotation ended
+	ending  string // how it says the BMC change ended, one of bmc.Endings
 	planned int
 	total   int
 	action  *pep.Status
@@ -76,9 +78,8 @@ func (a *app) statusOf(ctx context.Context, j *job, file string) (report.Stamp, 
 		file = a.lastPlan(s.Name)
 	}
 	if file == "" {
-		fact("plan", "none")
-		entry.Next = fmt.Sprintf("certstamp validate --stamp %s, then certstamp plan --stamp %s", s.Dir, s.Dir)
-		return entry, nil
+		problems := a.statusUnplanned(ctx, j, &entry, fact)
+		return entry, incomplete(s, problems)
 	}
 	b, err := a.unapproved(file)
 	if err != nil {
@@ -100,17 +101,9 @@ func (a *app) statusOf(ctx context.Context, j *job, file string) (report.Stamp, 
 		problems = append(problems, err)
 	}
 
-	at := placeOfStamp(s)
-	var sh stage.Share
-	if err = nil; at.folder == "" {
-		err = a.checkTarget(s) // a login over SMB sends a credential
-	}
-	if err == nil {
-		sh, err = a.share(ctx, b, at)
-	}
+	sh, err := a.statusShare(ctx, b, s)
 	if err != nil {
 		note("share", err)
-		sh = nil
 	} else if b.plan.Stage != nil {
 		findings, state, err := stage.Check(ctx, sh, *b.plan.Stage)
 		if err != nil {
@@ -138,16 +131,24 @@ func (a *app) statusOf(ctx context.Context, j *job, file string) (report.Stamp, 
 	if err := a.statusAction(ctx, j, &st, fact); err != nil {
 		problems = append(problems, err)
 	}
-	entry.Next = st.next(b, s.Dir, b.plan.Expired(a.env.Now()))
-	if len(problems) > 0 {
-		all := errors.Join(problems...)
-		hint := hintOf(all) // a refused login must not be tried again without thought
-		if hint == "" {
-			hint = "the rest is as shown"
-		}
-		return entry, environment("incomplete", fmt.Errorf("stamp %s: %w", s.Name, all), hint)
+	if b.plan.BMC != nil {
+		fact("BMC nodes", "%s", bmcNodes)
 	}
-	return entry, nil
+	entry.Next = st.next(b, s.Dir, b.plan.Expired(a.env.Now()))
+	return entry, incomplete(s, problems)
+}
+
+// incomplete is what a status ends with that could not look at everything.
+func incomplete(s *stamp.Stamp, problems []error) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	all := errors.Join(problems...)
+	hint := hintOf(all) // a refused login must not be tried again without thought
+	if hint == "" {
+		hint = "the rest is as shown"
+	}
+	return environment("incomplete", fmt.Errorf("stamp %s: %w", s.Name, all), hint)
 }
 
 // read takes from the journal what was done last.
@@ -159,7 +160,7 @@ func (st *standing) read(log journal.Log, fact func(string, string, ...any)) {
 	} else {
 		fact("last step", "none is journaled")
 	}
-	st.ended = st.bound.witness.ended()
+	st.ended, st.ending = st.bound.witness.ended(), st.bound.witness.handedOver()
 	for _, p := range log.Problems {
 		fact("journal", "%s", p)
 	}
@@ -227,7 +228,7 @@ func (st *standing) next(b *bound, dir string, expired bool) string {
 	case p.Kind == plan.BMC && !st.started:
 		return b.command("bmc")
 	case p.Kind == plan.BMC:
-		return "nothing: the BMC credential was handed over; see the journal for how it ended"
+		return nextBMC(st.ending)
 	case running:
 		return b.command("rotate --attach")
 	case st.started && ended != rotate.Success && failed && p.Kind == plan.Rerun:

@@ -173,6 +173,17 @@ func (w *witness) ended() string {
 	return out
 }
 
+// handedOver is the ending of the plan's BMC change as the journal knows it: a good one once it was seen, else the last.
+func (w *witness) handedOver() string {
+	out, good := "", false
+	for _, e := range w.log().Entries {
+		if e.Room == "bmc" && e.Step == "end" && !good {
+			out, good = e.Facts["ending"], e.State == string(bmc.Success)
+		}
+	}
+	return out
+}
+
 // byPlan sorts the rotate room's entries by their plans, in the order in which these first appear.
 func byPlan(logs ...journal.Log) []*witness {
 	var out []*witness

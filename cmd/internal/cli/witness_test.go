@@ -88,7 +88,11 @@ func TestNextCommand(t *testing.T) {
 		{"internal over", plan.Internal, standing{started: true, ended: "success", action: done}, true, "nothing"},
 		{"bmc", plan.BMC, standing{}, false, "certstamp bmc"},
 		{"bmc expired", plan.BMC, standing{}, true, "certstamp plan --stamp d --kind bmc"},
-		{"bmc over", plan.BMC, standing{started: true}, true, "nothing"},
+		{"bmc sent, and nobody saw the end", plan.BMC, standing{started: true}, true, "certstamp bmc with the same plan"},
+		{"bmc over", plan.BMC, standing{started: true, ending: "proved"}, true, "nothing: the stamp has the new BMC credential; tell other tools"},
+		{"bmc failed", plan.BMC, standing{started: true, ending: "call-failed"}, true, "fix the cause the stamp names, then make a new plan"},
+		{"bmc unknown", plan.BMC, standing{started: true, ending: "no-proof"}, true, "try the new credential on one BMC"},
+		{"bmc halfway", plan.BMC, standing{started: true, ending: "mixed"}, true, "set the others by the hardware's own tools"},
 	} {
 		p := &plan.Plan{Kind: row.kind}
 		switch row.kind {

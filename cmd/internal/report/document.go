@@ -103,9 +103,9 @@ type Step struct {
 type Endpoint struct {
 	Endpoint   string `json:"endpoint"`
 	Host       string `json:"host"`
-	Verdict    string `json:"verdict"` // planned, previous, mixed, foreign, unreachable
+	Verdict    string `json:"verdict"` // planned, previous, mixed, foreign, unreachable; served when no plan is at hand
 	LeafSHA256 string `json:"leafSha256,omitempty"`
-	Before     string `json:"before,omitempty"` // notAfter of the certificate it served, RFC 3339
+	Before     string `json:"before,omitempty"` // notAfter of the certificate it served, or serves when there is no plan, RFC 3339
 	After      string `json:"after,omitempty"`  // notAfter of the planned one
 	Detail     string `json:"detail,omitempty"`
 }

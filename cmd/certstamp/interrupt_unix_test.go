@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -91,17 +92,26 @@ func TestInterruptions(t *testing.T) {
 		"killed":       {when: rotating, do: signals(os.Kill), code: -1, most: time.Second},
 		"max-duration": {when: rotating, do: func(*testing.T, *os.Process, <-chan struct{}) {}, more: []string{"--max-duration", "4s"}, code: 5, most: 8 * time.Second, says: back},
 	}
-	documented := map[string]bool{}
+	documented := map[string]int{} // the exit code; -1: ended by the signal, of which there is none
 	page, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, table, _ := strings.Cut(string(page), "## How a run can be interrupted")
-	table, _, _ = strings.Cut(table, "\nFindings")
+	table, _, _ = strings.Cut(table, "\n## ")
 	for l := range strings.Lines(table) {
 		if _, rest, ok := strings.Cut(l, "| `"); ok {
 			id, _, _ := strings.Cut(rest, "`")
-			documented[id] = true
+			cells := strings.Split(strings.Trim(l, "| \n"), " | ")
+			exit := cells[len(cells)-1]
+			code, err := strconv.Atoi(exit)
+			if err != nil {
+				code = -1
+			}
+			if len(cells) != 6 || err != nil && exit != "none" && exit != "the shell's for that signal" {
+				t.Errorf("the row of %q has %d cells and the exit %q", id, len(cells), exit)
+			}
+			documented[id] = code
 			if _, ok := cases[id]; !ok {
 				t.Errorf("nobody does %q, which docs/operations.md lists", id)
 			}
@@ -111,8 +121,8 @@ func TestInterruptions(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // they wait for the simulators most of the time
-			if !documented[name] {
-				t.Errorf("docs/operations.md does not list %q", name)
+			if code, ok := documented[name]; !ok || code != c.code {
+				t.Errorf("docs/operations.md does not list %q with exit %d", name, c.code)
 			}
 			spec := demo.Spec{Name: "north", Region: "north", Identity: policies.AAD, Version: "1.2301.2.58", Speed: 800, BMC: "pep"} // seven seconds
 			if c.deaf {

@@ -92,11 +92,14 @@ const (
 	Environment Result = "environment" // nothing was changed
 )
 
-// Ending is one way in which it can come out.
+// Ending is one way in which it can come out, in the words of the table in docs/operations.md.
 type Ending struct {
-	ID          string
-	Result      Result
-	Means, Next string
+	ID     string
+	Result Result
+	Seen   string // of the cmdlet, on the nodes, on the stamp, in the journal
+	Means  string // what is concluded from it
+	Did    string // what this run did, beside looking
+	Next   string // what to do now
 }
 
 // Endings is the closed list.
@@ -104,25 +107,31 @@ func Endings() []Ending {
 	const (
 		again = "run bmc again with the same plan"
 		look  = "try the new credential on one BMC: if it works, the change is done; if not, make a new plan"
+		tell  = "tell other tools that log in to the BMCs the new credential"
+
+		sent   = "sent the cmdlet once; asked for the stamp's health"
+		either = "sent the cmdlet once, or found it in the journal; asked for the stamp's health"
+		found  = "sent nothing: found the cmdlet in the journal; asked for the stamp's health"
+		none   = "sent no cmdlet"
 	)
 	return []Ending{
-		{"set", Success, "the cmdlet ended without an error, and the stamp sees its BMCs", "tell other tools that log in to the BMCs the new credential"},
-		{"proved", Success, "every node takes the new credential, and the stamp sees its BMCs", "tell other tools that log in to the BMCs the new credential"},
-		{"already", Success, "the journal shows that an earlier run saw it end well, and nothing seen now contradicts that", "tell other tools that log in to the BMCs the new credential"},
-		{"call-failed", Failed, "the cmdlet ended with the stamp's error", "fix the cause the stamp names, then make a new plan"},
-		{"proved-not", Failed, "the outcome was unknown, and no node takes the new credential", "make a new plan"},
-		{"mixed", Partly, "some nodes take the new credential, others don't", "set the others by the hardware's own tools, then plan with update: external"},
-		{"not-seen", Partly, "the cmdlet ended without an error, and the stamp does not see its BMCs", "compare the BMCs with the new credential; the stamp has it, some hardware may not"},
-		{"no-proof", Unknown, "the cmdlet was sent, its end was not seen, and nobody has tried the credential", look},
-		{"sent-before", Unknown, "the journal shows that the cmdlet was sent by an earlier run: it is not sent again", look},
-		{"wrong-stamp", Refused, "the stamp is not the planned one", "correct the target or the plan; nothing was sent by this run"},
-		{"bad-call", Refused, "the planned call is one that no document or this stamp describes", "make a new plan"},
-		{"unreachable", Environment, "the endpoint could not be reached, or could not be asked", again},
-		{"login-refused", Environment, "the endpoint refused the login", "check user and password first: a second wrong one may lock the account"},
-		{"no-secret", Environment, "a secret of the call cannot be had", "provide it under the reference the message names"},
-		{"no-journal", Environment, "the journal cannot be written, so nothing may be sent", again},
-		{"not-taken", Environment, "the cmdlet was not taken by the stamp", again},
-		{"cancelled", Environment, "we were told to leave before anything was sent", again},
+		{"set", Success, "no error record, and no health test of the BMCs fails", "the cmdlet ended without an error, and the stamp sees its BMCs", sent, tell},
+		{"proved", Success, "the new credential works on every node that was asked", "every node takes the new credential, and the stamp sees its BMCs", either, tell},
+		{"already", Success, "an ending of success in the journal, and no health test of the BMCs fails", "the journal shows that an earlier run saw it end well, and nothing seen now contradicts that", found, tell},
+		{"call-failed", Failed, "an error record of the stamp", "the cmdlet ended with the stamp's error", sent, "fix the cause the stamp names, then make a new plan"},
+		{"proved-not", Failed, "the connection was lost, and the old credential works on every node that was asked", "the outcome was unknown, and no node takes the new credential", either, "make a new plan"},
+		{"mixed", Partly, "the new credential works on some of the nodes that were asked", "some nodes take the new credential, others don't", either, "set the others by the hardware's own tools, then plan with update: external"},
+		{"not-seen", Partly, "no error record, and a health test of the BMCs fails", "the cmdlet ended without an error, and the stamp does not see its BMCs", either, "compare the BMCs with the new credential; the stamp has it, some hardware may not"},
+		{"no-proof", Unknown, "the connection was lost after the first byte of the cmdlet, or we had to leave", "the cmdlet was sent, its end was not seen, and nobody has tried the credential", sent, look},
+		{"sent-before", Unknown, "a start in the journal, without an ending of success", "the journal shows that the cmdlet was sent by an earlier run: it is not sent again", found, look},
+		{"wrong-stamp", Refused, "region, domain, version or CloudID that the stamp reports is not the plan's", "the stamp is not the planned one", none, "correct the target or the plan; nothing was sent by this run"},
+		{"bad-call", Refused, "another cmdlet, parameter, type or length than the documents and this stamp have", "the planned call is one that no document or this stamp describes", none, "make a new plan"},
+		{"unreachable", Environment, "no host of the endpoint could be reached, or a question before the cmdlet got no answer", "the endpoint could not be reached, or could not be asked", none, again},
+		{"login-refused", Environment, "the first login was refused", "the endpoint refused the login", "sent no cmdlet; tried the password nowhere else", "check user and password first: a second wrong one may lock the account"},
+		{"no-secret", Environment, "a reference of the call leads to nothing", "a secret of the call cannot be had", "logged in nowhere", "provide it under the reference the message names"},
+		{"no-journal", Environment, "the line before the cmdlet could not be written", "the journal cannot be written, so nothing may be sent", none, again},
+		{"not-taken", Environment, "the connection failed before the first byte of the cmdlet", "the cmdlet was not taken by the stamp", "took the start back in the journal", again},
+		{"cancelled", Environment, "a signal before the cmdlet", "we were told to leave before anything was sent", none, again},
 	}
 }
 

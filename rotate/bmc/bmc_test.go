@@ -179,7 +179,7 @@ func TestEndings(t *testing.T) {
 		})
 	}
 	for _, e := range Endings() {
-		if !covered[e.ID] || e.Means == "" || e.Next == "" || e.Result == "" {
+		if !covered[e.ID] || e.Seen == "" || e.Means == "" || e.Did == "" || e.Next == "" || e.Result == "" {
 			t.Errorf("ending %q has no case or lacks words", e.ID)
 		}
 	}

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -169,6 +170,7 @@ type workflow struct {
 	On          any               `yaml:"on"`
 	Permissions map[string]string `yaml:"permissions"`
 	Jobs        map[string]struct {
+		If          string `yaml:"if"`
 		RunsOn      string `yaml:"runs-on"`
 		Environment string `yaml:"environment"`
 		Timeout     int    `yaml:"timeout-minutes"`
@@ -184,6 +186,7 @@ type workflow struct {
 		} `yaml:"strategy"`
 		Outputs map[string]string `yaml:"outputs"`
 		Steps   []struct {
+			If   string            `yaml:"if"`
 			Run  string            `yaml:"run"`
 			Uses string            `yaml:"uses"`
 			With map[string]any    `yaml:"with"`
@@ -246,6 +249,11 @@ func TestStarterWorkflows(t *testing.T) {
 			if id == "apply" && (j.Concurrency.Group != "stamp-${{ inputs.stamp }}" || j.Concurrency.Cancel == nil || *j.Concurrency.Cancel) {
 				bad("the lock of the stamp is %+v", j.Concurrency)
 			}
+			// A branch must not reach a stamp, and where approvals are typed only the workflow in which they are typed applies.
+			applies := map[bool]string{true: "github.ref == 'refs/heads/main'", false: "vars.CERTSTAMP_APPROVAL != 'typed' && github.ref == 'refs/heads/main'"}[name == "dispatch"]
+			if id == "apply" && j.If != applies {
+				bad("apply runs if %q, want %q", j.If, applies)
+			}
 			if id == "plan" && j.Outputs["sha256"] != "${{ steps.plan.outputs.plan-sha256 }}" {
 				bad("the digest is %q", j.Outputs["sha256"])
 			}
@@ -273,6 +281,9 @@ func TestStarterWorkflows(t *testing.T) {
 				}
 				command, _ := s.With["command"].(string)
 				commands = append(commands, command)
+				if kinds := map[string]string{"rotate": "inputs.kind != 'bmc'", "bmc": "inputs.kind == 'bmc'"}; name == "dispatch" && id == "apply" && s.If != cmp.Or(kinds[command], "inputs.kind == 'certificates'") {
+					bad("%s runs if %q", command, s.If)
+				}
 				if id == "apply" {
 					digest := map[string]string{"dispatch": "${{ inputs.plan-sha256 }}"}[name]
 					if digest == "" {
@@ -284,8 +295,12 @@ func TestStarterWorkflows(t *testing.T) {
 				}
 			}
 			steps := map[string]string{"apply": "stage rotate verify unstage", "plan": "plan", "jobs": "plan", "discover": "discover", "validate": "validate"}[id]
-			if name == "bmc" && id == "apply" {
+			switch {
+			case id != "apply":
+			case name == "bmc":
 				steps = "bmc"
+			case name == "dispatch":
+				steps += " bmc"
 			}
 			if got := strings.Join(commands, " "); got != steps {
 				bad("%s runs %q, want %q", id, got, steps)

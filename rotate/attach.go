@@ -53,7 +53,8 @@ type wait struct {
 	quietSince time.Time // since when nothing runs; moved while something does
 	asked      bool      // the stamp has answered at least once
 	running    bool      // it was rotating when last seen
-	lastErr    error
+	lastErr    error     // why the stamp did not answer the last question
+	unseen     error     // why the endpoints could not be read
 }
 
 // step asks once.
@@ -109,8 +110,7 @@ func (m *machine) decide(ctx context.Context, st pep.Status, w *wait) {
 		}
 	}
 	served, err := m.look(ctx)
-	if err != nil {
-		w.lastErr = err
+	if w.unseen = err; err != nil {
 		m.event(Event{Text: "the endpoints could not be read: " + err.Error()})
 	}
 	// Neither do leaves prove anything while the last action is a failure.
@@ -124,7 +124,7 @@ func (m *machine) decide(ctx context.Context, st pep.Status, w *wait) {
 	case !m.past.started && st.Known:
 		m.stranger(ctx, st)
 	case m.d.Now().Sub(w.quietSince) >= min(gracePolls*m.poll(), m.limit()):
-		m.end("no-proof", nil)
+		m.end("no-proof", w.unseen)
 	}
 }
 
@@ -191,7 +191,7 @@ func (m *machine) overdue(w *wait) {
 	case w.lastErr != nil || !w.asked:
 		m.end("no-contact", w.lastErr)
 	default:
-		m.end("no-proof", nil)
+		m.end("no-proof", w.unseen)
 	}
 }
 

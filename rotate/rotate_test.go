@@ -127,6 +127,13 @@ func TestEndings(t *testing.T) {
 				return nil
 			}
 		}, "no-contact", 1},
+		{"the limit comes, the stamp answers, and the endpoints cannot be read", func(w *world, j *Job) {
+			w.last, w.nameless, j.Rotate.LimitSeconds = pep.Status{Known: true, State: pep.Completed}, true, 65*60
+			w.onStart = func(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
+				w.serveErr = errors.New("no network")
+				return w.lose(time.Minute, time.Hour, pep.Completed)(ctx, sink)
+			}
+		}, "no-proof", 1},
 		{"logins get no answer after the start", func(w *world, _ *Job) {
 			w.onStart = w.lose(time.Minute, time.Hour, pep.Completed)
 			w.dialErr = func(n int) error {

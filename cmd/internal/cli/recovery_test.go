@@ -459,6 +459,14 @@ func TestUnwatchedRotationHoldsTheShare(t *testing.T) {
 		}
 	}
 	s.check(s.run(nil, append([]string{"stage"}, other...)...), 1, "was started and never looked at again", "rotate --attach")
+	// What needs no stage starts nothing beside it either: the same files under another plan, and an internal rotation.
+	s.check(s.run(nil, append([]string{"rotate"}, other...)...), 1, "was started and never looked at again", "rotate --attach")
+	internal := s.plan("internal.json", "--kind", "internal", "--reason", "alert: 0x7a secrets expire")
+	s.check(s.run(nil, append([]string{"rotate"}, internal...)...), 1, "was started and never looked at again", "rotate --attach")
+	s.check(s.run(nil, append([]string{"rotate", "--check"}, internal...)...), 1, "was started and never looked at again")
+	if n := s.starts(); n != 1 {
+		t.Errorf("the stamp was asked to rotate %d times", n)
+	}
 	s.must(nil, append([]string{"rotate", "--attach"}, bound...)...)
 	s.must(nil, append([]string{"stage"}, other...)...)
 }

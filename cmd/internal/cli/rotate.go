@@ -104,6 +104,10 @@ func (a *app) rotate(ctx context.Context, b *bound, how binding) error {
 		return err
 	}
 	if !b.witness.started() {
+		// The stamp may not show yet what another plan has started.
+		if err := b.notUnwatched(); err != nil {
+			return err
+		}
 		if err := a.mustBeStaged(ctx, b, sh); err != nil {
 			return err
 		}
@@ -171,6 +175,11 @@ func (a *app) rotateCheck(ctx context.Context, b *bound, how binding) error {
 		if err := a.mustBeStaged(ctx, b, sh); err != nil {
 			return err
 		}
+		if err := b.notUnwatched(); err != nil {
+			b.entry.Findings = append(b.entry.Findings, validate.Finding{
+				ID: "journal", Name: "Journal", Result: validate.Fail, Found: err.Error(), Wanted: "no rotation of another plan whose end nobody has seen", Hint: attachFirst,
+			})
+		}
 	}
 	job, deps, watch, err := a.rotation(b, a.journalFile(b, how.journal))
 	if err != nil {
@@ -182,7 +191,7 @@ func (a *app) rotateCheck(ctx context.Context, b *bound, how binding) error {
 		return a.rotated(b, watch, out, err)
 	}
 	a.reportOutcome(b, watch, out)
-	for _, f := range out.Findings {
+	for _, f := range b.entry.Findings {
 		if f.Result == validate.Fail {
 			b.entry.Outcome, b.entry.Message = "no-go", "rotate --check: no go"
 			a.doc.Stamps = append(a.doc.Stamps, b.entry)

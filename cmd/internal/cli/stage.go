@@ -137,8 +137,8 @@ func (a *app) mayPublish(ctx context.Context, b *bound, sh stage.Share, restore 
 		return err
 	}
 	// A set is never swapped under a rotation, and a stamp may take a quarter of an hour to show one that was started.
-	if digest, found := b.witness.unwatched(); found {
-		return refusedf("rotating", attachFirst, "the journal shows a rotation of plan %s that was started and never looked at again", digest)
+	if err := b.notUnwatched(); err != nil {
+		return err
 	}
 	if !asserted(b.plan, plan.AssertNoPEPCheck) {
 		return a.guardStamp(ctx, b, restore)
@@ -151,6 +151,14 @@ func (a *app) mayPublish(ctx context.Context, b *bound, sh stage.Share, restore 
 }
 
 const attachFirst = "find out how it ended first: certstamp rotate --attach with that plan"
+
+// notUnwatched refuses to go on beside a rotation that nobody has looked at since it was started.
+func (b *bound) notUnwatched() error {
+	if digest, found := b.witness.unwatched(); found {
+		return refusedf("rotating", attachFirst, "the journal shows a rotation of plan %s that was started and never looked at again", digest)
+	}
+	return nil
+}
 
 // notOverFailed refuses to stage over a rotation of which the journal shows that it failed.
 func (b *bound) notOverFailed(restore bool) error {

@@ -24,6 +24,7 @@ type witness struct {
 	others []journal.Log
 	local  []journal.Log // of the stamp's other plans, as far as they were worked with from here; see elsewhere
 	digest string
+	alone  bool // there is no share, so the local journals are all that is known of other plans
 }
 
 // stateDir is where local journals lie, relative to the working directory.
@@ -38,7 +39,7 @@ func (a *app) journalFile(b *bound, flag string) string {
 
 // openWitness reads every copy of the plan's journal. With write it also continues the local one.
 func (a *app) openWitness(b *bound, file string, sh stage.Share, write bool) error {
-	w := &witness{digest: b.digest, local: a.localLogs(b.plan.Stamp.Name)}
+	w := &witness{digest: b.digest, local: a.localLogs(b.plan.Stamp.Name), alone: sh == nil}
 	if sh != nil {
 		log, err := shareLog(sh)
 		if err != nil {
@@ -237,7 +238,11 @@ func (w *witness) failedLast() (digest string, failed bool) {
 // unwatched finds a rotation, of any plan, after whose start the journal shows nothing: whoever started it was cut off, and
 // nobody has looked since.
 func (w *witness) unwatched() (digest string, found bool) {
-	for _, one := range w.plans() {
+	plans := w.plans()
+	if w.alone {
+		plans = byPlan(slices.Concat(w.others, w.local)...)
+	}
+	for _, one := range plans {
 		if one.started() && one.ended() == "" {
 			return one.digest, true
 		}

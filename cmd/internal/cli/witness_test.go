@@ -48,6 +48,28 @@ func TestUnsettled(t *testing.T) {
 	}
 }
 
+// TestUnwatched: without a share, what lies here of other plans is all that is known of them.
+func TestUnwatched(t *testing.T) {
+	started, seen := told("b", "start starting", "start taken"), told("b", "start starting", "end unknown")
+	for _, row := range []struct {
+		name  string
+		w     witness
+		found string
+	}{
+		{"nothing", witness{alone: true}, ""},
+		{"on the share", witness{others: []journal.Log{started}}, "b"},
+		{"on the share, looked at", witness{others: []journal.Log{seen}}, ""},
+		{"here, and there is a share that may know better", witness{local: []journal.Log{started}}, ""},
+		{"here, without a share", witness{local: []journal.Log{started}, alone: true}, "b"},
+		{"here, looked at", witness{local: []journal.Log{seen}, alone: true}, ""},
+	} {
+		row.w.digest = "a"
+		if got, _ := row.w.unwatched(); got != row.found {
+			t.Errorf("%s: got %q, want %q", row.name, got, row.found)
+		}
+	}
+}
+
 // TestFileLogIsNotCutShort: the newest lines of a journal that somebody blew up must not vanish silently.
 func TestFileLogIsNotCutShort(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "journal.jsonl")

@@ -63,13 +63,14 @@ func hintOf(err error) string {
 	return ""
 }
 
-// classify gives an error without a code of its own one: cancelled, or a mistake in what we were told.
+// classify gives an error without a code of its own one: told to leave, by a signal or a limit of ours that ctx has, or a
+// mistake in what we were told. A time-out of the network is no such limit.
 func classify(ctx context.Context, err error) *failure {
 	var f *failure
 	switch {
 	case errors.As(err, &f):
 		return f
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+	case ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)):
 		return fail(exitInterrupted, "interrupted", errors.New("interrupted before anything changed"), "run the same command again")
 	}
 	return fail(exitUsage, "usage", err, "")

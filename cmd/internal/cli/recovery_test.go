@@ -275,6 +275,7 @@ func TestInternalRotation(t *testing.T) {
 	s.check(s.run(nil, "plan", "--stamp", s.name(), "--kind", "internal", "--out", "../no.json"), 1, "compromise: WHAT")
 	bound := s.plan("internal.json", "--kind", "internal", "--reason", "alert: 0x7a secrets expire")
 	s.check(s.run(nil, append([]string{"stage"}, bound...)...), 2, "stages nothing")
+	s.check(s.run(nil, append([]string{"rotate", "--max-duration", "1ns"}, bound...)...), 130, "interrupted before anything changed")
 	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 0, "rotation: success")
 	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 0, "rotation: success")
 	// A runner without the local journal finds the share's; one without either finds a rotation since the plan.

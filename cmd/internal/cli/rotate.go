@@ -54,13 +54,17 @@ func (a *app) rotateCommand() *cobra.Command {
 			if b.plan.Rotate == nil {
 				return usagef("", "a plan of kind %s rotates nothing", b.plan.Kind)
 			}
+			act := a.rotate
 			switch {
 			case check:
-				return a.rotateCheck(ctx, b, how)
+				act = a.rotateCheck
 			case attach:
-				return a.rotateAttach(ctx, b, how)
+				act = a.rotateAttach
 			}
-			return a.rotate(ctx, b, how)
+			if err := act(ctx, b, how); err != nil {
+				return classify(ctx, err) // here, where the limit is known
+			}
+			return nil
 		},
 	}
 	how.flags(cmd)

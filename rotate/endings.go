@@ -16,7 +16,7 @@ func Endings() []Ending {
 		again   = "run rotate again with the same plan"
 		attach  = "run rotate --attach with the same plan, from any machine that reaches the endpoint"
 		replan  = "make a new plan"
-		rerun   = "fix the cause the stamp names, then plan --kind rerun; certstamp support collects what a support case needs"
+		rerun   = "fix the cause the stamp names, then plan --kind rerun; certstamp support collects what a support case needs, with the ready Get-AzureStackLog"
 		verify  = "run verify"
 		nothing = "nothing was started: correct what the findings name and run rotate again"
 
@@ -35,7 +35,7 @@ func Endings() []Ending {
 		{"action-failed", Failed, "a later action than the journaled one is Failed", "the stamp's action failed", watched, rerun},
 		{"call-failed", Failed, "the call ended with an error record, and no later action proves the opposite", "the call ended with the stamp's error, and no later action is seen", watched, rerun},
 		{"said-failure", Failed, "the call ended without an error, its text names another final status, and no later action is seen", "the call's text ends with a status that is not success", watched, rerun},
-		{"failed-again", FailedAgain, "the rerun ended in one of the three ways above", "the rerun of a failed rotation failed too", watched, "certstamp plans no third attempt: contact support, with certstamp support and Get-AzureStackLog"},
+		{"failed-again", FailedAgain, "the rerun ended in one of the three ways above", "the rerun of a failed rotation failed too", watched, "contact support, with certstamp support and Get-AzureStackLog: certstamp starts no third attempt without a reason"},
 
 		{"no-proof", Unknown, "for fifteen polls nothing runs, no later action is seen, and some endpoint does not serve its planned certificate", "nothing runs any more, and nothing proves that the rotation ran", asked, "look at the stamp's action and its endpoints; " + attach + ", or make a new plan once you know"},
 		{"no-contact", Unknown, "no host of the endpoint answered when the plan's limit was reached", "the stamp could not be asked before the limit", asked, attach},
@@ -50,6 +50,7 @@ func Endings() []Ending {
 		{"not-ready", Refused, "a failing finding: health, update, syntax, identity, an endpoint's certificate, the window", "a check before the start failed", none, nothing},
 		{"last-failed", Refused, "the last action is Failed, and the plan neither reruns it nor says why to start afresh", "the stamp's last rotation failed", none, "plan --kind rerun, or plan with a reason to start afresh"},
 		{"not-ours", Refused, "the last action is Failed, and no journal at hand shows its start", "the stamp's last rotation failed, and no journal shows that certstamp started it", none, "bring the journal of the plan that failed, or plan --kind rerun --adopt REASON"},
+		{"third-attempt", Refused, "the last action is Failed, and a journal shows that it was a rerun", "the rerun of the stamp's last rotation failed too", none, "contact support, with certstamp support and Get-AzureStackLog; on its word plan --kind rerun --adopt REASON"},
 		{"nothing-to-rerun", Refused, "the plan reruns, and the last action is not Failed", "the stamp's last rotation did not fail", none, "plan --kind external"},
 		{"another-ran", Refused, "an action began since the plan was made, or ran meanwhile, and its endpoints do not serve the planned certificates", "the stamp ran a rotation that this plan did not start", none, replan},
 		{"bad-call", Refused, "the planned call has another parameter, type or path than the documents", "the planned call is one that no document describes", "logged in nowhere", replan},

@@ -77,7 +77,7 @@ type Deps struct {
 	ADFS     func(ctx context.Context) (Evidence, error) // nil: judged by an observed endpoint called adfs
 	MayStart func(now time.Time) error                   // the stamp's windows; nil: any time
 	Journal  Journal
-	Others   func() [][]Entry // what the journals at hand show of the stamp's other plans, a list for each; nil: nothing
+	Others   func() [][]Entry // what the journals at hand show of the stamp's other plans, a list for each, in the order of their starts; nil: nothing
 	Now      func() time.Time
 	Wait     func(ctx context.Context, d time.Duration) error
 	Events   func(Event) // nil: dropped

@@ -32,6 +32,7 @@ func TestEndings(t *testing.T) {
 		w.last.State, w.last.Word, w.last.InstanceID = pep.Failed, "Failed", "failed"
 		w.last.Started, w.last.Ended = w.last.Started.Add(3*time.Hour), w.last.Ended.Add(3*time.Hour)
 	}
+	failedTwice := append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepEnd, State: string(FailedAgain)})
 	rows := []struct {
 		name   string
 		setup  func(w *world, j *Job)
@@ -223,6 +224,21 @@ func TestEndings(t *testing.T) {
 			failedLast(w)
 			rerun(j)
 			w.others, j.Rotate.Adopt = nil, true
+		}, "completed", 1},
+		{"a rerun that failed too", func(w *world, j *Job) {
+			failedLast(w)
+			rerun(j)
+			w.others = append(w.others, failedTwice)
+		}, "third-attempt", 0},
+		{"a rerun that failed too, and a reason", func(w *world, j *Job) {
+			failedLast(w)
+			rerun(j)
+			w.others, j.Rotate.Adopt = append(w.others, failedTwice), true
+		}, "completed", 1},
+		{"a rotation that failed once, after a rerun of last year failed", func(w *world, j *Job) {
+			failedLast(w)
+			rerun(j)
+			w.others = append(w.others, failedTwice, startedBefore)
 		}, "completed", 1},
 		{"a failed rotation after one of ours that succeeded", func(w *world, j *Job) {
 			failedLast(w)

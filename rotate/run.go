@@ -139,6 +139,12 @@ func (m *machine) settledByLast(last pep.Status, served []Judged) bool {
 		f.Wanted, f.Hint = "none since the plan was made", "run verify: endpoints may lag behind; else bring the journal, or make a new plan"
 		m.found(f)
 		m.end("another-ran", nil)
+	case failed && r.Rerun && !r.Adopt && m.failedTwice(last):
+		f.Found = fmt.Sprintf("the last rotation is %q, and a journal shows that it was a rerun", last.Word)
+		f.Wanted, f.Hint = "a rotation that failed once, or a plan with a reason to go on", ending("third-attempt").Next
+		m.out.Errors = stepErrors(last)
+		m.found(f)
+		m.end("third-attempt", nil)
 	case failed && r.Rerun && !r.Adopt && !m.ours(last):
 		f.Found = fmt.Sprintf("the last rotation is %q, and no journal here shows that certstamp started it", last.Word)
 		f.Wanted = "a failed rotation that certstamp started, or a plan that adopts one"
@@ -177,6 +183,21 @@ func (m *machine) ours(failed pep.Status) bool {
 		succeeded := slices.ContainsFunc(entries, func(e Entry) bool { return e.Step == stepEnd && e.State == string(Success) })
 		return p.started && !succeeded && (!p.readable || failed.Later(p.before))
 	})
+}
+
+// failedTwice reports whether the last start that a journal shows is a rerun that failed, and this is its failure.
+func (m *machine) failedTwice(failed pep.Status) bool {
+	if m.d.Others == nil {
+		return false
+	}
+	twice := false
+	for _, entries := range m.d.Others() { // oldest first
+		if p := readPast(entries); p.started {
+			again := slices.ContainsFunc(entries, func(e Entry) bool { return e.Step == stepEnd && e.State == string(FailedAgain) })
+			twice = again && (!p.readable || failed.Later(p.before))
+		}
+	}
+	return twice
 }
 
 // checks collects every finding, because each round of repairs costs a window. Its error means that the stamp could not

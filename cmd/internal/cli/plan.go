@@ -84,7 +84,7 @@ func (a *app) planCommand() *cobra.Command {
 	f.StringVar(&w.combined, "combined", "", "reason: below 1811 internal secrets rotate in the same run")
 	f.StringVar(&w.noPEPCheck, "no-pep-check", "", "reason: stage may publish without asking the privileged endpoint first")
 	f.StringVar(&w.fresh, "fresh", "", "reason: start anew although the stamp's last rotation failed")
-	f.StringVar(&w.adopt, "adopt", "", "reason: rerun a failed rotation that certstamp did not start")
+	f.StringVar(&w.adopt, "adopt", "", "reason: rerun a failed rotation that certstamp did not start, or a rerun that failed")
 	f.StringVar(&w.identity, "identity-known", "", "reason: the identity system is as the stamp file says, although no AD FS endpoint can be seen")
 	return cmd
 }

@@ -113,6 +113,13 @@ func TestFailedAgain(t *testing.T) {
 	s.must(nil, append([]string{"stage"}, rerun...)...)
 	s.check(s.run(nil, append([]string{"rotate"}, rerun...)...), 4, "failed-again", "contact support", "the secret store is full")
 	s.check(s.run(nil, "status", "--stamp", s.name(), "--allow-path", s.s.Share), 0, "certstamp support --plan", "contact support")
+	third := s.plan("third.json", "--kind", "rerun")
+	s.must(nil, append([]string{"stage"}, third...)...)
+	s.check(s.run(nil, append([]string{"rotate", "--check"}, third...)...), 1, "third-attempt")
+	s.check(s.run(nil, append([]string{"rotate"}, third...)...), 1, "third-attempt", "contact support", "--adopt REASON")
+	if n := s.starts(); n != 2 {
+		t.Errorf("the stamp was asked to rotate %d times", n)
+	}
 }
 
 // TestInterrupted leaves a rotation while it runs, and finds out from another folder how it came out.

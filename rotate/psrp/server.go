@@ -63,6 +63,7 @@ type ServerCore struct {
 	packets []Packet
 	events  []ServerEvent
 	session *clixml.SessionKey
+	invoked map[GUID]invocation
 }
 
 // NewServerCore makes the server's end of a pool that nobody has asked for yet.
@@ -70,7 +71,7 @@ func NewServerCore(cfg ServerConfig) *ServerCore {
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Reader
 	}
-	return &ServerCore{cfg: cfg, out: Fragmenter{Max: cfg.FragmentSize}, streams: map[GUID]*Defragmenter{}}
+	return &ServerCore{cfg: cfg, out: Fragmenter{Max: cfg.FragmentSize}, streams: map[GUID]*Defragmenter{}, invoked: map[GUID]invocation{}}
 }
 
 // State returns the state of the pool.
@@ -126,7 +127,10 @@ func (s *ServerCore) Receive(stream GUID, b []byte) error {
 }
 
 // Forget drops what is held of a stream, when its pipeline has ended.
-func (s *ServerCore) Forget(pipeline GUID) { delete(s.streams, pipeline) }
+func (s *ServerCore) Forget(pipeline GUID) {
+	delete(s.streams, pipeline)
+	delete(s.invoked, pipeline)
+}
 
 func (s *ServerCore) message(m Message) error {
 	v, err := clixml.Unmarshal(m.Data, opener(s.session))
@@ -153,6 +157,7 @@ func (s *ServerCore) message(m Message) error {
 		if err != nil {
 			return err
 		}
+		s.invoked[m.Pipeline] = invocation{options: parseStreamOptions(v), command: commands[0]}
 		s.events = append(s.events, PipelineRequested{ID: m.Pipeline, Commands: commands})
 		return nil
 	case PipelineHostResponse, PoolHostResponse:
@@ -212,12 +217,13 @@ func (s *ServerCore) exchange(text string) error {
 	return s.send(EncryptedSessionKey, GUID{}, GUID{}, v) // with a zero pool id, as Windows does
 }
 
-// Emit sends a record of a pipeline.
+// Emit sends a record of a pipeline, with its invocation where the client has asked for that.
 func (s *ServerCore) Emit(pipeline GUID, r Record) error {
 	t, v, err := encodeRecord(r)
 	if err != nil {
 		return err
 	}
+	s.invoked[pipeline].addTo(t, r, v)
 	return s.send(t, s.pool, pipeline, v)
 }
 

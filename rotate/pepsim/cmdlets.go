@@ -203,12 +203,12 @@ func setBMC(ctx context.Context, c *call) error {
 	return c.write(ctx, psrp.Verbose{Text: "The BMC credential was updated."})
 }
 
-func closeEndpoint(ctx context.Context, c *call) error {
+func closeEndpoint(_ context.Context, c *call) error {
 	cred, _ := c.args["Credential"].(clixml.Credential)
 	sh, err := c.s.cfg.OpenShare(c.text("TranscriptsPathDestination"), cred.User, cred.Password.Reveal())
 	if err == nil {
 		defer closeShare(sh)
-		err = sh.WriteFile("Transcripts_"+c.s.now().UTC().Format("20060102150405")+".txt", []byte(c.sh.String()))
+		err = c.s.transcripts.ship(sh)
 	}
 	if err != nil {
 		return terminate(psrp.PermissionDenied, "TranscriptsNotMoved,Close-PrivilegedEndpoint", "System.IO.IOException", "%v", err)

@@ -387,21 +387,42 @@ func TestTheActionIsNotTheSession(t *testing.T) {
 	r.serves("new")
 }
 
-func TestCloseKeepsTheTranscript(t *testing.T) {
-	r := newRehearsal(t, nil)
+// TestCloseShipsEveryTranscript, also of a session that was lost: what it did is what an auditor asks for. What was moved away
+// does not come again, and what could not be is kept.
+func TestCloseShipsEveryTranscript(t *testing.T) {
+	r := newRehearsal(t, func(c *Config) { c.Faults = []Fault{{On: "Receive", Nth: []int{2}, Do: faultShellGone}} })
+	_, err := r.dial().Invoke(t.Context(), psrp.Command{Name: "Get-AzureStackStampInformation"}, wsman.Options{}).Result()
+	if !errors.Is(err, psrp.ErrOutcomeUnknown) {
+		t.Fatalf("the first session is not lost: %v", err)
+	}
 	s := r.dial()
 	r.run(s, "Get-ActionStatus", param("FunctionName", "x"))
-	cred := clixml.Credential{User: reader, Password: clixml.NewSecureString(readerPass)}
-	if got := r.run(s, "Close-PrivilegedEndpoint", param("TranscriptsPathDestination", unc), param("Credential", cred)); got.err != nil {
-		t.Fatalf("%+v", got.err)
+	closed := func(password string) (files []string, all string) {
+		t.Helper()
+		cred := clixml.Credential{User: reader, Password: clixml.NewSecureString(password)}
+		if got := r.run(s, "Close-PrivilegedEndpoint", param("TranscriptsPathDestination", unc), param("Credential", cred)); (got.err != nil) == (password == readerPass) {
+			t.Fatalf("%+v", got.err)
+		}
+		files, _ = filepath.Glob(filepath.Join(r.share, "Transcripts_*.txt"))
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all += string(b)
+		}
+		return files, all
 	}
-	found, _ := filepath.Glob(filepath.Join(r.share, "Transcripts_*.txt"))
-	if len(found) != 1 {
-		t.Fatalf("transcripts %v", found)
+	if files, _ := closed("wrong"); len(files) != 0 {
+		t.Errorf("transcripts %v", files)
 	}
-	b, err := os.ReadFile(found[0])
-	if err != nil || !strings.Contains(string(b), "Get-ActionStatus") || strings.Contains(string(b), readerPass) {
-		t.Errorf("%q, %v", b, err)
+	files, all := closed(readerPass)
+	if len(files) != 2 || !strings.Contains(all, "Get-AzureStackStampInformation") || !strings.Contains(all, "Get-ActionStatus") || strings.Contains(all, readerPass) {
+		t.Errorf("%v: %q", files, all)
+	}
+	files, all = closed(readerPass)
+	if len(files) != 3 || strings.Count(all, "Get-ActionStatus") != 1 || strings.Count(all, "Close-PrivilegedEndpoint") != 3 {
+		t.Errorf("%v: %q", files, all)
 	}
 }
 

@@ -3,9 +3,7 @@ package pepsim
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 )
@@ -58,24 +56,4 @@ func (h *history) all() []byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return bytes.Join(h.lines, nil)
-}
-
-// transcript is what the endpoint remembers of a session until Close-PrivilegedEndpoint moves it away.
-type transcript struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (t *transcript) note(at time.Time, cmdlet string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.lines) < 10_000 {
-		t.lines = append(t.lines, fmt.Sprintf("%s %s", at.UTC().Format(time.RFC3339), cmdlet))
-	}
-}
-
-func (t *transcript) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.Join(t.lines, "\r\n") + "\r\n"
 }

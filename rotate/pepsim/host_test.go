@@ -19,6 +19,8 @@ type hand struct {
 	c     *conn
 	core  *psrp.Core
 	shell string
+
+	created string // the answer to Create
 }
 
 // nowhere is a connection that has addresses only.
@@ -47,10 +49,10 @@ func newHand(t *testing.T, cfg Config) *hand {
 		t.Fatal(err)
 	}
 	op, _ := h.core.Outgoing()
-	out := h.operate(actTrans+"Create", "", fmt.Sprintf(`<rsp:Shell ShellId="%s"><creationXml xmlns="http://schemas.microsoft.com/powershell">%s</creationXml></rsp:Shell>`,
+	h.created = h.operate(actTrans+"Create", "", fmt.Sprintf(`<rsp:Shell ShellId="%s"><creationXml xmlns="http://schemas.microsoft.com/powershell">%s</creationXml></rsp:Shell>`,
 		h.shell, base64.StdEncoding.EncodeToString(op.Data)))
-	if !strings.Contains(out, "CreateResponse") {
-		t.Fatal(out)
+	if !strings.Contains(h.created, "CreateResponse") {
+		t.Fatal(h.created)
 	}
 	t.Cleanup(func() {
 		for _, sh := range s.shells {
@@ -67,7 +69,7 @@ func (h *hand) operate(action, fault, body string) string {
 	h.t.Helper()
 	_, out := h.s.operate(h.t.Context(), h.c, []byte(`<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing" `+
 		`xmlns:w="http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd" xmlns:rsp="`+nsShell+`"><s:Header><a:Action>`+action+`</a:Action><a:MessageID>uuid:1</a:MessageID>`+
-		`<w:ResourceURI>`+configBase+`PrivilegedEndpoint</w:ResourceURI><w:OperationTimeout>PT60S</w:OperationTimeout><w:SelectorSet><w:Selector Name="ShellId">`+h.shell+`</w:Selector></w:SelectorSet>`+
+		`<w:ResourceURI>`+configBase+`PrivilegedEndpoint</w:ResourceURI><w:Locale xml:lang="de-DE"/><p:DataLocale xmlns:p="http://schemas.microsoft.com/wbem/wsman/1/wsman.xsd" xml:lang="fr-FR"/><w:OperationTimeout>PT60S</w:OperationTimeout><w:SelectorSet><w:Selector Name="ShellId">`+h.shell+`</w:Selector></w:SelectorSet>`+
 		`<w:OptionSet><w:Option Name="protocolversion">2.3</w:Option></w:OptionSet></s:Header><s:Body>`+body+`</s:Body></s:Envelope>`), Fault{Do: fault})
 	return string(out)
 }

@@ -209,7 +209,7 @@ func (s *Server) cmdlet(ctx context.Context, sh *shell, c *command, cmd psrp.Com
 		return err
 	}
 	s.history.write(e)
-	sh.note(s.now(), def.name)
+	s.transcripts.note(sh.transcript, s.now(), def.name)
 	return def.run(ctx, &call{s: s, sh: sh, id: c.id, name: def.name, args: args})
 }
 

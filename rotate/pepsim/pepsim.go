@@ -147,7 +147,8 @@ type Server struct {
 
 	token string // of the control endpoint
 
-	engine engine
+	transcripts transcripts
+	engine      engine
 }
 
 // New fills a config and checks it.

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -24,24 +25,27 @@ const (
 // shell is one runspace pool of a client.
 type shell struct {
 	id, uri, owner, session string
-	culture                 string
+	culture, language       string // of numbers and of texts
+	client                  net.Addr
+	began                   time.Time
 
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	mu        sync.Mutex
-	core      *psrp.ServerCore
-	pool      *queue
-	commands  map[psrp.GUID]*command
-	ended     map[psrp.GUID]bool // commands that existed
-	connected bool
-	drop      bool // BufferMode Drop while disconnected
-	buffer    int  // bytes of one queue that block its cmdlet
-	idle      time.Duration
-	forced    bool // the idle time is the scenario's, not the client's
-	timer     *time.Timer
-	turn      chan struct{} // one pipeline at a time: MaxRunspaces is 1
-	transcript
+	mu         sync.Mutex
+	core       *psrp.ServerCore
+	pool       *queue
+	commands   map[psrp.GUID]*command
+	ended      map[psrp.GUID]bool // commands that existed
+	connected  bool
+	drop       bool // BufferMode Drop while disconnected
+	buffer     int  // bytes of one queue that block its cmdlet
+	idle       time.Duration
+	forced     bool // the idle time is the scenario's, not the client's
+	timer      *time.Timer
+	used       time.Time     // by its client, the last time
+	turn       chan struct{} // one pipeline at a time: MaxRunspaces is 1
+	transcript *transcript
 }
 
 // command is one pipeline.
@@ -133,7 +137,9 @@ func (s *Server) dispatch(ctx context.Context, c *conn, r *request, size int, or
 	case !strings.EqualFold(sh.owner, c.login.user):
 		return "", faultUnknownShell.because("shell %s belongs to %q, and %q asks", sh.id, sh.owner, c.login.user)
 	}
-	sh.touch()
+	if r.Header.Action != actTrans+"Get" { // to look at a shell is not to use it
+		sh.touch(s.now())
+	}
 	if f := s.spoilSession(sh, r, fault); f != nil {
 		return "", f
 	}
@@ -147,7 +153,7 @@ func (s *Server) dispatch(ctx context.Context, c *conn, r *request, size int, or
 	case actTrans + "Get":
 		sh.mu.Lock()
 		defer sh.mu.Unlock()
-		return sh.describe(c), nil
+		return sh.describe(s.now()), nil
 	case actShell + "Reconnect":
 		return "", sh.reconnect(r)
 	}
@@ -240,8 +246,10 @@ func (s *Server) create(c *conn, r *request, fault string) (string, *soapFault) 
 	ctx, cancel := context.WithCancel(s.life)
 	sh := &shell{
 		id: id, uri: r.Header.ResourceURI, owner: c.login.user, session: r.Header.SessionID, culture: r.Header.DataLocale.Lang,
+		language: r.Header.Locale.Lang, client: c.net.RemoteAddr(), began: s.now(), used: s.now(),
 		ctx: ctx, cancel: cancel, core: psrp.NewServerCore(cfg), pool: newQueue(), commands: map[psrp.GUID]*command{},
 		ended: map[psrp.GUID]bool{}, connected: true, idle: idle, forced: s.cfg.Idle > 0, buffer: s.cfg.Buffer, turn: make(chan struct{}, 1),
+		transcript: newTranscript(s.now(), id, c.login.user),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -265,19 +273,7 @@ func (s *Server) create(c *conn, r *request, fault string) (string, *soapFault) 
 	}
 	sh.flush()
 	s.shells[id] = sh
-	return fmt.Sprintf(`<x:ResourceCreated><a:Address>http://%s/wsman</a:Address><a:ReferenceParameters><w:ResourceURI>%s</w:ResourceURI>`+
-		`<w:SelectorSet><w:Selector Name="ShellId">%s</w:Selector></w:SelectorSet></a:ReferenceParameters></x:ResourceCreated>%s`,
-		escape(c.net.LocalAddr().String()), escape(sh.uri), id, sh.describe(c)), nil
-}
-
-// describe is rsp:Shell in the order of Windows Server 2016.
-func (sh *shell) describe(c *conn) string {
-	return fmt.Sprintf(`<rsp:Shell><rsp:ShellId>%s</rsp:ShellId><rsp:ResourceUri>%s</rsp:ResourceUri><rsp:Owner>%s</rsp:Owner><rsp:ClientIP>%s</rsp:ClientIP>`+
-		`<rsp:ProcessId>4242</rsp:ProcessId><rsp:IdleTimeOut>PT%.3fS</rsp:IdleTimeOut><rsp:InputStreams>stdin pr</rsp:InputStreams><rsp:OutputStreams>stdout</rsp:OutputStreams>`+
-		`<rsp:MaxIdleTimeOut>PT2147483.647S</rsp:MaxIdleTimeOut><rsp:Locale>en-US</rsp:Locale><rsp:DataLocale>%s</rsp:DataLocale><rsp:CompressionMode>NoCompression</rsp:CompressionMode>`+
-		`<rsp:ProfileLoaded>Yes</rsp:ProfileLoaded><rsp:Encoding>UTF8</rsp:Encoding><rsp:BufferMode>Block</rsp:BufferMode><rsp:State>Connected</rsp:State>`+
-		`<rsp:ShellRunTime>P0DT0H0M0S</rsp:ShellRunTime><rsp:ShellInactivity>P0DT0H0M0S</rsp:ShellInactivity></rsp:Shell>`,
-		sh.id, escape(sh.uri), escape(sh.owner), escape(c.net.RemoteAddr().String()), sh.idle.Seconds(), escape(orDefault(sh.culture, "en-US")))
+	return s.created(sh, c), nil
 }
 
 func orDefault(s, d string) string {
@@ -299,9 +295,10 @@ func (s *Server) remove(sh *shell) {
 	sh.cancel()
 }
 
-func (sh *shell) touch() {
+func (sh *shell) touch(now time.Time) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	sh.used = now
 	if sh.ctx.Err() == nil {
 		sh.timer.Reset(sh.idle)
 	}

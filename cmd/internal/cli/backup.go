@@ -38,7 +38,7 @@ func keepSet(root *os.Root, identity, name string, set backupSet) (changed bool,
 	}
 	name += "-" + rand.Text()[:6]
 	if err := root.RemoveAll(newSet); err != nil {
-		return false, unwritable(err)
+		return false, unwritable(name, err)
 	}
 	for p, b := range set {
 		if err := replaceIn(root, path.Join(newSet, identity, p), b, 0o600); err != nil {
@@ -55,7 +55,7 @@ func keepSet(root *os.Root, identity, name string, set backupSet) (changed bool,
 		err = root.Rename(path.Join(newSet, identity), identity)
 	}
 	if err != nil {
-		return false, unwritable(err)
+		return false, unwritable(name, err)
 	}
 	_ = root.RemoveAll(newSet)
 	names := setNames(root)

@@ -296,7 +296,9 @@ func (a *app) openRequests(s *stamp.Stamp, flag, below string, create bool) (roo
 		shown = path.Join(filepath.ToSlash(flag), below)
 		dir := filepath.Join(a.path(flag), below)
 		if create {
-			err = os.MkdirAll(dir, 0o755)
+			if err = makeFolder(a.path(flag), 0o755); err == nil {
+				err = os.MkdirAll(dir, 0o755) // what is below is ours
+			}
 		}
 		if err == nil {
 			root, err = os.OpenRoot(dir)

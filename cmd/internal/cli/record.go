@@ -29,8 +29,8 @@ func (a *app) recorded(cfg *pep.Config) error {
 	if a.tape == "" {
 		return nil
 	}
-	if err := os.MkdirAll(a.path(a.tape), 0o700); err != nil {
-		return configuration(fmt.Errorf("--record: %w", err), "name a folder that can be written")
+	if err := makeFolder(a.path(a.tape), 0o700); err != nil {
+		return configuration(fmt.Errorf("--record: %w", err), "")
 	}
 	var sessions atomic.Int32
 	cfg.Hide = a.redactor.Known()

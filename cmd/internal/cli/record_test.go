@@ -51,7 +51,7 @@ func TestRecord(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.w.Dir, "file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.check(s.run(nil, append(ask, "../file/tapes")...), 2, "--record", "can be written")
+	s.check(s.run(nil, append(ask, "../file/tapes")...), 2, "--record", "file/tapes: ", "name another place")
 	if n := s.logins(); n != logins {
 		t.Errorf("%d logins, wanted %d", n, logins)
 	}

@@ -183,7 +183,7 @@ func (a *app) source(ctx context.Context, root string) (repository, commit strin
 		commit = a.git(ctx, root, "rev-parse", "HEAD")
 	}
 	if repository == "" {
-		repository = withoutUserinfo(a.git(ctx, root, "config", "--get", "remote.origin.url"))
+		repository = repositoryOf(a.git(ctx, root, "config", "--get", "remote.origin.url"))
 	}
 	return orNone(repository), orNone(commit)
 }
@@ -199,16 +199,31 @@ func (a *app) git(ctx context.Context, dir string, args ...string) string {
 	return string(bytes.TrimSpace(out))
 }
 
-// withoutUserinfo drops a token that somebody left in a remote's address.
-func withoutUserinfo(url string) string {
-	scheme, rest, ok := strings.Cut(url, "://")
-	if !ok {
-		return url
+// repositoryOf is what a CI system calls the repository at a remote, so that a plan made by hand is the one that a job derives:
+// OWNER/REPO on GitHub, GROUP/SUBGROUP/REPO on GitLab, the bare name in Azure Repos. A token that somebody left in the address
+// goes with it. A folder or a file stays as it is.
+func repositoryOf(remote string) string {
+	path := ""
+	if scheme, rest, ok := strings.Cut(remote, "://"); ok {
+		if scheme == "file" {
+			return remote
+		}
+		if _, path, _ = strings.Cut(rest, "/"); path == "" {
+			return ""
+		}
+	} else if host, after, ok := strings.Cut(remote, ":"); ok && len(host) > 1 && !strings.ContainsAny(host, `/\`) {
+		path = after // git@github.com:OWNER/REPO.git, and no drive of Windows
 	}
-	if _, host, ok := strings.Cut(rest, "@"); ok {
-		rest = host
+	path = strings.TrimSuffix(strings.Trim(path, "/"), ".git")
+	if _, name, ok := strings.Cut(path, "_git/"); ok { // https://dev.azure.com/ORGANISATION/PROJECT/_git/REPO
+		path = name
+	} else if azure := strings.Split(path, "/"); len(azure) == 4 && azure[0] == "v3" { // git@ssh.dev.azure.com:v3/ORGANISATION/PROJECT/REPO
+		path = azure[3]
 	}
-	return scheme + "://" + rest
+	if path == "" {
+		return remote
+	}
+	return path
 }
 
 func orNone(s string) string {

@@ -130,3 +130,27 @@ func TestInAPipeline(t *testing.T) {
 		}
 	})
 }
+
+// TestPlanByHand: a plan that somebody makes in a checkout is, byte for byte, the one that a job derives from the same commit.
+func TestPlanByHand(t *testing.T) {
+	c := newCheckout(t)
+	c.write("stamps/east/stamp.yaml", stampFile("east", "10.0.0.1"))
+	commit := c.commit()
+	c.git("remote", "add", "origin", "https://someone:ghp_token@github.com/contoso/stamps.git")
+	plans := map[string]string{}
+	for who, env := range map[string]map[string]string{
+		"by hand":  {"PATH": os.Getenv("PATH"), "HOME": c.dir},
+		"in a job": {"PATH": os.Getenv("PATH"), "GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "contoso/stamps", "GITHUB_SHA": commit},
+	} {
+		file := filepath.Join(t.TempDir(), "plan.json")
+		a := example(t, c.dir, env, "plan", "--kind", "internal", "--reason", "alert: 7 days", "--out", file)
+		b, err := os.ReadFile(file)
+		if err != nil || a.code != 0 {
+			t.Fatalf("%s: exit %d, %v\n%s%s", who, a.code, err, a.stdout, a.stderr)
+		}
+		plans[who] = string(b)
+	}
+	if plans["by hand"] != plans["in a job"] {
+		t.Errorf("by hand\n%s\nin a job\n%s", plans["by hand"], plans["in a job"])
+	}
+}

@@ -1,0 +1,28 @@
+package cli
+
+import "testing"
+
+// TestRepositoryOf: a plan that was made by hand names the repository as the jobs of its CI system do.
+func TestRepositoryOf(t *testing.T) {
+	for remote, want := range map[string]string{
+		"https://github.com/contoso/stamps.git":                      "contoso/stamps",
+		"https://github.com/contoso/stamps":                          "contoso/stamps",
+		"https://user:ghp_secret@github.com/contoso/stamps.git/":     "contoso/stamps",
+		"git@github.com:contoso/stamps.git":                          "contoso/stamps",
+		"ssh://git@ghe.contoso.example:2222/contoso/stamps.git":      "contoso/stamps",
+		"https://gitlab.contoso.example/platform/azure/stamps.git":   "platform/azure/stamps",
+		"https://contoso@dev.azure.com/contoso/platform/_git/stamps": "stamps",
+		"https://dev.azure.com/contoso/_git/stamps":                  "stamps",
+		"git@ssh.dev.azure.com:v3/contoso/platform/stamps":           "stamps",
+		"/srv/git/stamps.git":                                        "/srv/git/stamps.git",
+		"file:///srv/git/stamps.git":                                 "file:///srv/git/stamps.git",
+		`C:\git\stamps`:                                              `C:\git\stamps`,
+		"../stamps":                                                  "../stamps",
+		"":                                                           "",
+		"https://ghp_secret@github.com":                              "",
+	} {
+		if got := repositoryOf(remote); got != want {
+			t.Errorf("%q is %q, want %q", remote, got, want)
+		}
+	}
+}

@@ -35,6 +35,7 @@ func TestWorkflows(t *testing.T) {
 		t.Run("expired plan", g.expiredPlan)
 		t.Run("another twin", g.anotherTwin)
 		t.Run("changed host", g.changedHost)
+		t.Run("by hand", g.byHand)
 	})
 	// All at once, so this says that one of them did something, and not which.
 	if after := g.touched(t); after != before {
@@ -278,6 +279,39 @@ func (g *gitops) changedHost(t *testing.T) {
 	}
 }
 
+// byHand asks for the plan of an internal rotation. What is typed is text: no script and no further argument.
+func (g *gitops) byHand(t *testing.T) {
+	t.Parallel()
+	for run, row := range map[string]struct {
+		reason string
+		jobs   map[string]string
+	}{
+		"111": {"alert: $(exit 9) `exit 9` \"; exit 9", map[string]string{"discover": "success", "stamp/plan": "success"}},
+		"112": {"alert: x\n--as-of=2020-01-01T00:00:00Z", map[string]string{"discover": "failure"}},
+	} {
+		tr := g.push(g.base, g.east, run)
+		tr.name, tr.inputs = "workflow_dispatch", map[string]string{"stamp": "east", "kind": "internal", "reason": row.reason}
+		tr.payload = map[string]any{"ref": "refs/heads/main", "inputs": tr.inputs}
+		tr.vars = maps.Clone(g.vars)
+		tr.vars["CERTSTAMP_APPROVAL"] = "typed"
+		r := g.act(t, g.clone(t, g.east), tr)
+		ended(t, r, row.jobs)
+		if row.jobs["stamp/plan"] == "" {
+			continue
+		}
+		r.shows(t, "stamp/plan", "Plan `internal` for `east`", "internal-reason")
+		b, err := os.ReadFile(filepath.Join(g.artifacts, run, "plan-east", "plan-east-"+run+".json"))
+		var p struct {
+			Asserted []struct{ What, Value, Reason string }
+		}
+		if err != nil || json.Unmarshal(b, &p) != nil || !slices.ContainsFunc(p.Asserted, func(a struct{ What, Value, Reason string }) bool {
+			return a.Value+": "+a.Reason == row.reason
+		}) {
+			t.Errorf("the plan asserts %+v, %v", p.Asserted, err)
+		}
+	}
+}
+
 // deploy goes all the way over two stamps.
 func (g *gitops) deploy(t *testing.T) {
 	r := g.act(t, g.clone(t, g.head), g.push(g.base, g.head, "201"))
@@ -331,6 +365,9 @@ func (g *gitops) typedApproval(t *testing.T) {
 	r.has(t, "apply", "result", "done")
 	r.shows(t, "apply", "certstamp `stage`", "certstamp `rotate`", "certstamp `verify`", "certstamp `unstage`")
 	g.rotated(t, g.w.Stamps[0], 2)
+	if journals, err := filepath.Glob(filepath.Join(folder, "journal-east-*", "journal.jsonl")); err != nil || len(journals) != 1 {
+		t.Errorf("the journals are %q, %v", journals, err)
+	}
 	for _, run := range []string{"202", "203"} {
 		if _, err := os.Stat(filepath.Join(g.artifacts, run)); err == nil {
 			t.Errorf("run %s stored artifacts", run)

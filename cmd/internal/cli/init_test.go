@@ -184,6 +184,7 @@ type workflow struct {
 			MaxParallel int   `yaml:"max-parallel"`
 			FailFast    *bool `yaml:"fail-fast"`
 		} `yaml:"strategy"`
+		Env     map[string]string `yaml:"env"`
 		Outputs map[string]string `yaml:"outputs"`
 		Steps   []struct {
 			If   string            `yaml:"if"`
@@ -257,13 +258,19 @@ func TestStarterWorkflows(t *testing.T) {
 			if id == "plan" && j.Outputs["sha256"] != "${{ steps.plan.outputs.plan-sha256 }}" {
 				bad("the digest is %q", j.Outputs["sha256"])
 			}
+			if last := j.Steps[len(j.Steps)-1]; own && (last.If != "always()" || last.Run != "git clean -ffdxq") {
+				bad("%s ends with %q if %q, and what it made stays on the runner", id, last.Run, last.If)
+			}
 			var commands []string
 			for _, s := range j.Steps {
 				if strings.Contains(s.Run, "${{") {
 					bad("%s: a script with an expression: %q", id, s.Run)
 				}
-				if s.Uses == "" || !pinnedUse.MatchString(s.Uses) {
+				if (s.Uses == "") == (s.Run == "") || s.Uses != "" && !pinnedUse.MatchString(s.Uses) {
 					bad("%s uses %q, which is not pinned", id, s.Uses)
+				}
+				if strings.Contains(s.Uses, "load-artifact@") != strings.Contains(s.If, "vars.CERTSTAMP_PLAN_FOLDER == ''") {
+					bad("%s: %q needs an artifact service, and there may be none: it runs if %q", id, s.Uses, s.If)
 				}
 				if strings.HasPrefix(s.Uses, "actions/checkout@") && s.With["persist-credentials"] != false {
 					bad("%s leaves a token in the checkout", id)
@@ -292,10 +299,16 @@ func TestStarterWorkflows(t *testing.T) {
 					if s.With["plan-sha256"] != digest || s.Env["CERTSTAMP_TARGET"] != "${{ vars.CERTSTAMP_TARGET }}" {
 						bad("%s is bound to %v and %q", command, s.With["plan-sha256"], s.Env["CERTSTAMP_TARGET"])
 					}
+					args, _ := s.With["args"].(string)
+					if !strings.Contains(args, "--journal=${{ env.CERTSTAMP_JOURNAL }}") || !strings.Contains(j.Env["CERTSTAMP_JOURNAL"], "vars.CERTSTAMP_PLAN_FOLDER && format('{0}/journal-") {
+						bad("%s leaves its journal in the workspace: %q, %q", command, args, j.Env["CERTSTAMP_JOURNAL"])
+					}
 				}
 			}
 			steps := map[string]string{"apply": "stage rotate verify unstage", "plan": "plan", "jobs": "plan", "discover": "discover", "validate": "validate"}[id]
 			switch {
+			case name == "deploy" && id == "discover":
+				steps = "discover plan" // or: of what was pushed, or of the stamp that somebody names
 			case id != "apply":
 			case name == "bmc":
 				steps = "bmc"
@@ -322,18 +335,34 @@ func TestStarterAzure(t *testing.T) {
 	if err := yaml.Unmarshal(b, &tree); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"default: [paw]", "timeoutInMinutes: 0", "lockBehavior: sequential", "stage: apply_${{ replace(stamp, '-', '_') }}", "environment: stamp-${{ stamp }}\n"} {
-		if !strings.Contains(string(b), want) {
+	text := string(b)
+	for _, want := range []string{
+		"default: [paw]", "timeoutInMinutes: 0", "lockBehavior: sequential", "stage: apply_${{ replace(stamp, '-', '_') }}", "environment: stamp-${{ stamp }}\n",
+		"- group: stamp-${{ stamp }}-plan\n", "- group: stamp-${{ stamp }}\n", "- publish: .certstamp\n                      artifact: journal-${{ stamp }}-$(System.StageAttempt)\n                      condition: always()\n",
+		"REASON: ${{ replace(parameters.reason, '$', '') }}",
+	} {
+		if !strings.Contains(text, want) {
 			t.Errorf("it lacks %q", want)
 		}
 	}
-	scripts := regexp.MustCompile(`script: .*`).FindAllString(string(b), -1)
-	if len(scripts) != 3 || strings.Count(string(b), "target: {commands: restricted, settableVariables: [") != len(scripts) {
-		t.Errorf("scripts %q are not all restricted", scripts)
+	// The order of the stages is what stops the rest after a failed stamp.
+	if strings.Contains(text, "dependsOn") {
+		t.Error("a stage no longer depends on the one before it")
 	}
+	if n := strings.Count(text, "CERTSTAMP_TARGET: $(CERTSTAMP_TARGET)"); n != 2 {
+		t.Errorf("%d steps are held to the pinned target", n)
+	}
+	scripts := regexp.MustCompile(`(?m)- (?:script|bash|pwsh|powershell): (.*)`).FindAllStringSubmatch(text, -1)
+	ours := 0
 	for _, s := range scripts {
-		if strings.Contains(s, "${{") || strings.Contains(s, "$(") {
-			t.Errorf("%q holds an expression", s)
+		if strings.Contains(s[1], "${{") || strings.Contains(s[1], "$(") || !strings.HasPrefix(s[0], "- bash: ") {
+			t.Errorf("%q holds an expression, or means something else on Windows", s[0])
 		}
+		if strings.HasPrefix(s[1], "certstamp ") {
+			ours++
+		}
+	}
+	if ours != 4 || strings.Count(text, "target: {commands: restricted, settableVariables: [") != ours {
+		t.Errorf("of %q not all %d of certstamp are restricted", scripts, ours)
 	}
 }

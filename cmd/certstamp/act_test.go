@@ -127,7 +127,8 @@ func (g *gitops) pullRequest(t *testing.T) {
 		r.has(t, job, "stamps", `["`+stamp+`"]`)
 		r.has(t, job, "result", "done")
 		r.shows(t, job, "certstamp `validate`", "`"+stamp+"` (SIMULATED)", "the file is sealed with age")
-		for _, report := range []string{"validate.json", "validate.xml", "validate.sarif", "validate.html", "comment.md"} {
+		r.shows(t, job, "certstamp `plan`", "Intent: a plan `external` for `"+stamp+"`", "run Start-SecretRotation -PfxFilesPath", "| `compared with` | `"+g.base+"` |", "not known before the rotation")
+		for _, report := range []string{"validate.json", "validate.xml", "validate.sarif", "validate.html", "comment.md", "intent.md"} {
 			if b, err := os.ReadFile(filepath.Join(g.artifacts, "101", "validate-"+stamp, report)); err != nil || len(b) == 0 {
 				t.Errorf("%s: %v", report, err)
 			}

@@ -15,7 +15,9 @@ import (
 
 // New makes a plan, or says why there must be none. The findings hold every reason at once; when one of them is a Fail
 // the plan is nil. Warnings that were admitted are among the plan's notices.
-func New(in Input) (*Plan, []validate.Finding) {
+func New(in Input) (*Plan, []validate.Finding) { return newMaker(in).derive() }
+
+func newMaker(in Input) *maker {
 	in.sort()
 	m := &maker{in: in, facts: in.Policy.RotationFacts()}
 	m.plan = &Plan{
@@ -27,8 +29,12 @@ func New(in Input) (*Plan, []validate.Finding) {
 		Asserted:   []Assertion{}, Certificates: []Certificate{}, Transitions: []Transition{}, Observed: []Observed{},
 		Notices: []string{}, Steps: []Step{},
 	}
+	return m
+}
+
+func (m *maker) derive() (*Plan, []validate.Finding) {
 	m.everyKind()
-	switch in.Kind {
+	switch in := m.in; in.Kind {
 	case External, Rerun:
 		if in.Kind == Rerun && in.RerunOf == Internal {
 			m.internal()
@@ -55,6 +61,7 @@ type maker struct {
 	facts    policies.RotationFacts
 	plan     *Plan
 	findings []validate.Finding
+	intent   bool // nothing is opened and nobody is asked
 }
 
 func (m *maker) refuse(id, name, found, wanted, hint, source string) {

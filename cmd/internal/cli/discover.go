@@ -85,10 +85,9 @@ func (a *app) discover(ctx context.Context, s span) error {
 	if err != nil {
 		return err
 	}
-	shallow := "check out with the whole history: fetch-depth: 0"
 	h := history{dir: repo.Dir(), getenv: a.env.Getenv}
 	if s.head, err = h.commit(ctx, s.head); err != nil {
-		return configuration(err, shallow)
+		return configuration(err, wholeHistory)
 	}
 	after, err := a.stampsAt(ctx, h, s.head)
 	if err != nil {
@@ -100,13 +99,8 @@ func (a *app) discover(ctx context.Context, s span) error {
 	before := &stampsAt{}
 	var changed []change
 	if s.base != "" {
-		if s.base, err = h.commit(ctx, s.base); err != nil {
-			return configuration(err, shallow)
-		}
-		if s.fork {
-			if s.base, err = h.fork(ctx, s.base, s.head); err != nil {
-				return configuration(err, shallow)
-			}
+		if s.base, err = h.from(ctx, s); err != nil {
+			return configuration(err, wholeHistory)
 		}
 		if before, err = a.stampsAt(ctx, h, s.base); err != nil {
 			return err

@@ -101,6 +101,18 @@ func (h history) fork(ctx context.Context, base, head string) (string, error) {
 	return id, nil
 }
 
+// wholeHistory is what to do when a commit is not here.
+const wholeHistory = "check out with the whole history: fetch-depth: 0"
+
+// from is the commit that a span begins with.
+func (h history) from(ctx context.Context, s span) (string, error) {
+	base, err := h.commit(ctx, s.base)
+	if err == nil && s.fork {
+		return h.fork(ctx, base, s.head)
+	}
+	return base, err
+}
+
 // change is a path that differs between two commits. A rename is two of them: both places changed.
 type change struct {
 	status byte // A, D, M or T

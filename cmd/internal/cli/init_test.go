@@ -305,7 +305,7 @@ func TestStarterWorkflows(t *testing.T) {
 					}
 				}
 			}
-			steps := map[string]string{"apply": "stage rotate verify unstage", "plan": "plan", "jobs": "plan", "discover": "discover", "validate": "validate"}[id]
+			steps := map[string]string{"apply": "stage rotate verify unstage", "plan": "plan", "jobs": "plan", "discover": "discover", "validate": "validate plan"}[id]
 			switch {
 			case name == "deploy" && id == "discover":
 				steps = "discover plan" // or: of what was pushed, or of the stamp that somebody names

@@ -34,6 +34,7 @@ type wanted struct {
 	fresh        string
 	adopt        string
 	identity     string
+	intent       bool // nothing is opened, nobody is asked
 }
 
 func (a *app) planCommand() *cobra.Command {
@@ -43,6 +44,7 @@ func (a *app) planCommand() *cobra.Command {
 		out, asOf    string
 		acceptHealth []string
 		matrix       bool
+		base         string
 	)
 	cmd := &cobra.Command{
 		Use:   "plan",
@@ -51,8 +53,16 @@ func (a *app) planCommand() *cobra.Command {
 			"SHA-256 of each file. It logs in nowhere. What must not be rotated gets no plan, with every reason at once.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if w.intent {
+				if err := onlyIntent(cmd); err != nil {
+					return err
+				}
+			}
 			if matrix {
 				return a.fanOut()
+			}
+			if base != "" && !w.intent {
+				return usagef("add --intent", "--base belongs to --intent: a plan compares with what is served")
 			}
 			w.kind, w.rerunOf = plan.Kind(kind), plan.Kind(of)
 			if kinds := []plan.Kind{plan.External, plan.Internal, plan.BMC, plan.Rerun}; !slices.Contains(kinds, w.kind) {
@@ -61,6 +71,9 @@ func (a *app) planCommand() *cobra.Command {
 			var err error
 			if w.asOf, err = a.asOf(asOf); err != nil {
 				return err
+			}
+			if w.intent {
+				return a.intents(cmd.Context(), w.asOf, base)
 			}
 			for _, text := range acceptHealth {
 				test, why, ok := strings.Cut(text, "=")
@@ -78,6 +91,8 @@ func (a *app) planCommand() *cobra.Command {
 	f.StringVar(&of, "rerun-of", "", "with --kind rerun: external (default) or internal")
 	f.StringVar(&out, "out", "", "file to write, or folder for several stamps (default: plan-NAME.json here)")
 	f.BoolVar(&matrix, "matrix", false, "make no plan: print the jobs of the stamps with the labels of their runners, as a matrix for CI")
+	f.BoolVar(&w.intent, "intent", false, "make no plan: say what the certificates here would make of it, without a password and without the network")
+	f.StringVar(&base, "base", "", "with --intent: the commit or branch whose twins are replaced, instead of the event's")
 	f.StringVar(&asOf, "as-of", "", "plan as of this time, RFC 3339 (default: now)")
 	f.Var(list(&acceptHealth), "accept-health", "TEST=REASON: a health test that may fail; repeatable")
 	f.StringVar(&w.reason, "reason", "", "of an internal rotation: \"compromise: …\" or \"alert: …\"")
@@ -208,13 +223,13 @@ func (a *app) planInput(ctx context.Context, j *job, w wanted) (plan.Input, *jud
 	default:
 		in.InstalledCA = m
 	}
-	judged, err := a.judge(ctx, j, judging{asOf: w.asOf, observed: w.observed})
+	judged, err := a.judge(ctx, j, judging{asOf: w.asOf, observed: w.observed, noPassword: w.intent})
 	if err != nil {
 		return in, nil, err
 	}
 	in.Observed = judged.observed
 	in.Report = judged.outcome.Report
-	in.Certificates = planned(judged)
+	in.Certificates = planned(judged, w.intent)
 	for _, t := range judged.outcome.Transitions {
 		in.Transitions = append(in.Transitions, plan.Transition{
 			Endpoint: t.Endpoint, From: string(t.From), To: string(t.To), Decision: string(t.Decision), Evidence: t.Evidence, Source: t.Source,
@@ -238,20 +253,25 @@ func reference(r secret.Ref) string {
 	return r.String()
 }
 
-// planned lists the files of the set as the plan holds them. A sealed file gets the name that it will have on the share.
-func planned(j *judgement) []plan.Certificate {
+// planned lists the files of the set as the plan holds them. A sealed file gets the name that it will have on the share. Closed
+// files are in the list also where nothing shows their leaf.
+func planned(j *judgement, closed bool) []plan.Certificate {
 	var out []plan.Certificate
 	for i := range j.outcome.Subjects {
 		s := &j.outcome.Subjects[i]
-		if s.Leaf == nil || s.Endpoint.ID == "" {
+		if s.Leaf == nil && !closed || s.Endpoint.ID == "" {
 			continue // a finding says so already
 		}
-		out = append(out, plan.Certificate{
+		c := plan.Certificate{
 			Endpoint: s.Endpoint.ID, Folder: s.Folder, File: strings.TrimSuffix(s.File, ".age"), Path: j.tree.paths[s.Path],
 			Size: s.Size, BlobSHA256: s.BlobSHA256, PFXSHA256: s.PFXSHA256, LeafSHA256: s.LeafSHA256(), SPKISHA256: s.SPKISHA256(),
-			Thumbprint: s.Thumbprint(), NotBefore: s.Leaf.NotBefore.UTC().Format(time.RFC3339), NotAfter: s.Leaf.NotAfter.UTC().Format(time.RFC3339),
-			Subject: s.Leaf.Subject.String(), Issuer: s.Leaf.Issuer.String(),
-		})
+			Thumbprint: s.Thumbprint(),
+		}
+		if l := s.Leaf; l != nil {
+			c.NotBefore, c.NotAfter = l.NotBefore.UTC().Format(time.RFC3339), l.NotAfter.UTC().Format(time.RFC3339)
+			c.Subject, c.Issuer = l.Subject.String(), l.Issuer.String()
+		}
+		out = append(out, c)
 	}
 	return out
 }

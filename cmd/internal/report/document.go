@@ -53,6 +53,7 @@ type Stamp struct {
 	PlanSHA256 string             `json:"planSha256,omitempty"`
 	PlanFile   string             `json:"planFile,omitempty"`
 	Plan       *plan.Plan         `json:"plan,omitempty"`
+	Intent     *plan.Plan         `json:"intent,omitempty"` // what a plan would be, without sections: nobody can act on it
 	Findings   []validate.Finding `json:"findings,omitempty"`
 	Outcome    string             `json:"outcome,omitempty"` // one word: published, success, failed, unknown, ...
 	Message    string             `json:"message,omitempty"` // one sentence

@@ -112,6 +112,12 @@ func (m *marker) stamp(d *Document, s *Stamp) {
 	if s.Plan != nil {
 		m.plan(s.Plan, s.PlanSHA256)
 	}
+	if p := s.Intent; p != nil {
+		m.block("\nIntent: a plan %s for %s (%s, %s, %s). Nobody can act on it, and its steps may change until the plan is made.\n",
+			code(string(p.Kind)), code(p.Stamp.Name), code(p.Stamp.Domain()), code(p.Stamp.Identity), code(p.Stamp.Version))
+		m.vouched(p)
+		m.steps(p)
+	}
 	if len(s.Steps) > 0 {
 		m.block("\n| step | state | seconds | |\n|---|---|---|---|\n")
 	}
@@ -169,6 +175,18 @@ func (m *marker) certificates(d *Document, s *Stamp) {
 
 func (m *marker) plan(p *plan.Plan, digest string) {
 	m.block("\nPlan %s for %s, valid until %s, sha256 %s\n", code(string(p.Kind)), code(p.Stamp.Name), code(p.ValidUntil), code(digest))
+	m.vouched(p)
+	if len(p.Certificates) > 0 {
+		m.block("\n| folder | leaf | expires (days left) |\n|---|---|---|\n")
+	}
+	for _, c := range p.Certificates {
+		m.block("| %s | %s | %s |\n", code(c.Folder), code(short(c.LeafSHA256)), until(c.NotAfter, p.AsOf))
+	}
+	m.steps(p)
+}
+
+// vouched is what a person vouches for and what users will notice.
+func (m *marker) vouched(p *plan.Plan) {
 	if len(p.Asserted) > 0 {
 		m.block("\n| ASSERTED | is | reason |\n|---|---|---|\n")
 	}
@@ -178,12 +196,9 @@ func (m *marker) plan(p *plan.Plan, digest string) {
 	for _, n := range p.Notices {
 		m.block("\n> NOTICE %s\n", code(n))
 	}
-	if len(p.Certificates) > 0 {
-		m.block("\n| folder | leaf | expires (days left) |\n|---|---|---|\n")
-	}
-	for _, c := range p.Certificates {
-		m.block("| %s | %s | %s |\n", code(c.Folder), code(short(c.LeafSHA256)), until(c.NotAfter, p.AsOf))
-	}
+}
+
+func (m *marker) steps(p *plan.Plan) {
 	m.block("\n| | step | changes | what | why |\n|---|---|---|---|---|\n")
 	for i, st := range p.Steps {
 		changes := ""

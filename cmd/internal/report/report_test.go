@@ -52,7 +52,7 @@ func full(text string) *Document {
 			Health:    []Health{{Test: text, Before: text, After: text}, {Test: text, After: text}},
 			Compared:  []Comparison{{Fact: text, Before: text, After: text}, {Fact: text, Before: text, After: text + text}},
 			Errors:    []string{text, text + "\n" + text}, Facts: []Fact{{Name: text, Value: text}}, Next: text,
-		}, {Stamp: "other", Target: &Target{SHA256: "00", Text: text}}},
+		}, {Stamp: "other", Target: &Target{SHA256: "00", Text: text}}, {Stamp: text, Intent: p}},
 		Records: []Record{{Stream: "output", Value: text}}, Files: []string{text}, Next: text,
 		Error: &Error{Code: 4, Reason: "failed", Message: text, Hint: text},
 	}

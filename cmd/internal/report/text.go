@@ -100,6 +100,8 @@ func (t texter) stamp(d *Document, s *Stamp) {
 	switch {
 	case s.Plan != nil:
 		t.plan(s.Plan, s.PlanSHA256)
+	case s.Intent != nil:
+		t.intent(s.Intent)
 	case s.PlanSHA256 != "":
 		t.line("%s%s: plan sha256 %s", s.Stamp, mark, s.PlanSHA256)
 	case len(s.Facts) > 0 || len(s.Endpoints) > 0 || len(s.Compared) > 0:
@@ -247,6 +249,29 @@ func (t texter) plan(p *plan.Plan, digest string) {
 	}
 	if digest != "" {
 		t.line("plan sha256: %s", digest)
+	}
+}
+
+// intent prints what is known of a plan that nobody has made.
+func (t texter) intent(p *plan.Plan) {
+	sim := ""
+	if p.Simulated {
+		sim = "SIMULATED "
+	}
+	t.line("%sintent: a plan %s for %s (%s.%s, %s, %s)", sim, p.Kind, p.Stamp.Name, p.Stamp.Region, p.Stamp.FQDN, p.Stamp.Identity, p.Stamp.Version)
+	for _, a := range p.Asserted {
+		t.line("  ASSERTED %s = %s: %s", a.What, a.Value, a.Reason)
+	}
+	for _, n := range p.Notices {
+		t.line("  NOTICE %s", n)
+	}
+	for i, s := range p.Steps {
+		mark := "reads  "
+		if s.Changes {
+			mark = "CHANGES"
+		}
+		t.line("  %d. %s %s: %s", i+1, mark, s.ID, s.Action)
+		t.line("       why: %s", s.Reason)
 	}
 }
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/rotate/pep"
 	"github.com/certstamp/certstamp/validate"
 )
@@ -17,7 +20,42 @@ const gracePolls = 15
 // attach finds out about a rotation that was started by an earlier run of this plan, or by somebody else.
 func (m *machine) attach(ctx context.Context) {
 	m.enter(Attaching, "ask the stamp about its rotation")
+	if m.past.succeeded {
+		m.repeat(ctx)
+		return
+	}
 	m.await(ctx, m.d.Now())
+}
+
+// repeat answers for a plan whose rotation an earlier run saw succeed. What the stamp has done since is another plan's
+// doing, so its action is not asked for; and where the stamp cannot be asked at all, the journal is enough.
+func (m *machine) repeat(ctx context.Context) {
+	err := m.connect(ctx)
+	if err == nil {
+		err = m.guardLate(ctx)
+	}
+	switch {
+	case m.ended():
+		return
+	case err != nil:
+		m.event(Event{Text: "the stamp could not be asked: " + err.Error()})
+		m.end("already-done", nil)
+		return
+	}
+	m.done(ctx, "already-done")
+	var others []string
+	for _, s := range m.out.Served {
+		if s.Leaf != Planned {
+			others = append(others, s.Endpoint)
+		}
+	}
+	if len(others) > 0 {
+		m.found(validate.Finding{
+			ID: "endpoint-state", Name: "Endpoint State", Result: validate.Warning, Folders: others,
+			Found: strings.Join(others, ", ") + " not seen to serve the planned leaf now", Wanted: "the planned leaf everywhere, as after this plan's rotation",
+			Hint: "run verify; if another plan has rotated since, verify that one",
+		})
+	}
 }
 
 // await polls until something is proved, the plan's limit has passed since begun, or ctx ends. It starts nothing.
@@ -99,27 +137,45 @@ func (m *machine) step(ctx context.Context, w *wait) {
 // decide looks for proof in an action that has ended.
 func (m *machine) decide(ctx context.Context, st pep.Status, w *wait) {
 	later := m.past.started && m.past.readable && st.Later(m.past.before)
-	if later {
-		switch {
-		case st.State == pep.Failed:
-			m.done(ctx, "action-failed")
-			return
-		case !m.out.Said.Failed && len(m.out.Errors) == 0:
-			m.done(ctx, "completed")
-			return
-		}
+	theirs := later && m.theirs(st)
+	later = later && !theirs
+	contradicted := m.out.Said.Failed || len(m.out.Errors) > 0
+	// A start that nobody saw answered may have been lost, and the action be that of whoever came next.
+	answered := m.past.taken || m.answered
+	switch {
+	case later && st.State == pep.Failed:
+		m.done(ctx, "action-failed")
+		return
+	case later && !contradicted && (answered || m.j.Verify == nil):
+		m.done(ctx, "completed")
+		return
+	case theirs && m.past.failed != "":
+		m.end(m.past.failed, nil)
+		return
 	}
 	served, err := m.look(ctx)
 	if w.unseen = err; err != nil {
 		m.event(Event{Text: "the endpoints could not be read: " + err.Error()})
 	}
 	// Neither do leaves prove anything while the last action is a failure.
-	if allPlanned(served) && m.leavesProve() && (!st.Known || st.State == pep.Completed) {
-		m.done(ctx, "proved-by-leaves")
-		return
+	if allPlanned(served) && (!st.Known || st.State == pep.Completed) {
+		switch {
+		case later && !contradicted:
+			m.done(ctx, "completed")
+			return
+		case m.leavesProve():
+			m.done(ctx, "proved-by-leaves")
+			return
+		case !m.past.started && m.j.Rotate.Rerun:
+			m.end("no-proof", nil)
+			return
+		case !m.past.started:
+			m.end("already-rotated", nil)
+			return
+		}
 	}
 	switch {
-	case later: // completed, against what the call itself said
+	case later && contradicted: // completed, against what the call itself said
 		m.done(ctx, "call-failed")
 	case !m.past.started && st.Known:
 		m.stranger(ctx, st)
@@ -128,13 +184,38 @@ func (m *machine) decide(ctx context.Context, st pep.Status, w *wait) {
 	}
 }
 
-// leavesProve reports whether planned leaves everywhere would be news: not when they were there before the start. Without
-// the journal's count they can have been only before a start that repeats a failed one.
+// theirs reports whether the stamp's action is that of another plan: its start is journaled after ours, and the action is
+// later than the one before that start. Clocks of machines only decide where the stamp had done nothing in between.
+func (m *machine) theirs(st pep.Status) bool {
+	if m.d.Others == nil {
+		return false
+	}
+	return slices.ContainsFunc(m.d.Others(), func(entries []Entry) bool {
+		p := readPast(entries)
+		switch {
+		case !p.started:
+			return false
+		case !p.readable:
+			return p.at.After(m.past.at)
+		}
+		after := p.before.Later(m.past.before) || !m.past.before.Later(p.before) && p.at.After(m.past.at)
+		return after && st.Later(p.before)
+	})
+}
+
+// leavesProve reports whether planned leaves everywhere would be news: not when they were there before the start, or, where
+// the journal shows none, when the plan was made. Without the journal's count they can have been only before a start that
+// repeats a failed one.
 func (m *machine) leavesProve() bool {
-	if m.past.started && !m.past.readable {
+	if !m.past.started {
+		return m.j.Verify != nil && slices.ContainsFunc(m.j.Verify.Endpoints, func(e plan.VerifyEndpoint) bool {
+			return e.Previous != "" && !strings.EqualFold(e.Previous, e.Planned)
+		})
+	}
+	if !m.past.readable {
 		return !m.j.Rotate.Rerun && m.j.Rotate.Fresh == ""
 	}
-	return !m.past.started || m.past.planned < m.past.total
+	return m.past.planned < m.past.total
 }
 
 // stranger ends a wait for a rotation that this plan did not start.
@@ -174,8 +255,10 @@ func (m *machine) leaving(ctx context.Context, w *wait) {
 		cause = errors.New("the wait was interrupted")
 	}
 	switch {
-	case m.out.Started || m.past.started || w.running:
+	case w.running || m.answered && !w.asked:
 		m.end("detached", cause)
+	case m.out.Started || m.past.started:
+		m.end("left-unseen", cause)
 	default:
 		m.end("cancelled", cause)
 	}

@@ -1,5 +1,7 @@
 package rotate
 
+import "slices"
+
 // Ending is one way in which a rotation can come out, in the words of the table in docs/operations.md.
 type Ending struct {
 	ID     string
@@ -26,25 +28,27 @@ func Endings() []Ending {
 		before  = "sent no start, wrote nothing"
 	)
 	return []Ending{
-		{"completed", Success, "a later action than the journaled one is Completed; neither the call nor its text says otherwise", "the stamp completed an action later than the one before the start, and nothing it said contradicts that", watched, verify},
+		{"completed", Success, "a later action than the journaled one is Completed, and no other plan was started in between; neither the call nor its text says otherwise", "the stamp completed an action later than the one before the start, and nothing it said contradicts that", watched, verify},
 		{"said-success", Success, "the call ended without an error, with a text of success; the stamp's actions have neither instance nor times", "the call ended well with a text that means success, on a stamp whose actions cannot be told apart", watched, verify},
 		{"proved-by-leaves", Success, "every endpoint serves its planned certificate in every sample; no action runs or has failed", "every endpoint serves its planned certificate, and not every one did before", watched, verify},
 
-		{"already-rotated", Already, "every endpoint serves its planned certificate before anything was sent; the last action has not failed", "every endpoint serves its planned certificate already", none, verify},
+		{"already-done", Already, "the journal shows that an earlier run saw this plan's rotation end well", "this plan's rotation succeeded in an earlier run; what the stamp did since is not this plan's", "sent no start; looked at endpoints and health once more, if the stamp could be asked", verify},
+		{"already-rotated", Already, "every endpoint serves its planned certificate before anything was sent, or when the plan was made; the last action has not failed", "every endpoint serves its planned certificate already", none, verify},
 
 		{"action-failed", Failed, "a later action than the journaled one is Failed", "the stamp's action failed", watched, rerun},
 		{"call-failed", Failed, "the call ended with an error record, and no later action proves the opposite", "the call ended with the stamp's error, and no later action is seen", watched, rerun},
 		{"said-failure", Failed, "the call ended without an error, its text names another final status, and no later action is seen", "the call's text ends with a status that is not success", watched, rerun},
 		{"failed-again", FailedAgain, "the rerun ended in one of the three ways above", "the rerun of a failed rotation failed too", watched, "contact support, with certstamp support and Get-AzureStackLog: certstamp starts no third attempt without a reason"},
 
-		{"no-proof", Unknown, "for fifteen polls nothing runs, no later action is seen, and some endpoint does not serve its planned certificate", "nothing runs any more, and nothing proves that the rotation ran", asked, "look at the stamp's action and its endpoints; " + attach + ", or make a new plan once you know"},
+		{"no-proof", Unknown, "for fifteen polls nothing runs, no later action is seen, and some endpoint does not serve its planned certificate; or every one does, and did when a rerun that nobody started was planned", "nothing runs any more, and nothing proves that the rotation ran", asked, "look at the stamp's action and its endpoints; " + attach + ", or make a new plan once you know"},
 		{"no-contact", Unknown, "no host of the endpoint answered when the plan's limit was reached", "the stamp could not be asked before the limit", asked, attach},
 		{"cut-off", Unknown, "a login after the start was refused", "the start was sent, and the login was refused afterwards", "sent the start once, or found it in the journal; logged in nowhere after the refusal", "check the endpoint's account, then " + attach},
 
 		{"unanswered", Unknown, "three logins after the start got no answer", "the start was sent, and logins afterwards got no answer: no more are tried, because each may count towards a lockout", "sent the start once, or found it in the journal; logged in nowhere after the third", "check the endpoint's account, then " + attach},
 
 		{"still-running", Running, "the action still runs when the plan's limit is reached", "the stamp still rotates after the plan's limit", asked, attach},
-		{"detached", Running, "a signal, or the end of --max-duration, after the start or while a rotation ran", "we were told to leave while the stamp was rotating; it goes on", asked, attach},
+		{"left-unseen", Unknown, "a signal, or the end of --max-duration, after the start and while nothing was seen to run", "we were told to leave before the stamp said how the rotation stands", asked, attach},
+		{"detached", Running, "a signal, or the end of --max-duration, while a rotation ran", "we were told to leave while the stamp was rotating; it goes on", asked, attach},
 
 		{"wrong-stamp", Refused, "region, domain, version or CloudID that the stamp reports is not the plan's", "the stamp is not the planned one", none, "correct the target or the plan; nothing was started by this run"},
 		{"not-ready", Refused, "a failing finding: health, update, syntax, identity, an endpoint's certificate, the window", "a check before the start failed", none, nothing},
@@ -63,6 +67,11 @@ func Endings() []Ending {
 		{"not-taken", Environment, "the connection failed before the first byte of the start, and the journal says so", "the start was not taken by the stamp", "took the start back in the journal", again},
 		{"cancelled", Environment, "a signal, or the end of --max-duration, before the start", "we were told to leave before anything was started", before, again},
 	}
+}
+
+// failure reports whether id, which may come from a journal, is an ending of the stamp's that was bad.
+func failure(id string) bool {
+	return slices.ContainsFunc(Endings(), func(e Ending) bool { return e.ID == id && (e.Result == Failed || e.Result == FailedAgain) })
 }
 
 func ending(id string) Ending {

@@ -2,6 +2,7 @@ package rotate
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/certstamp/certstamp/rotate/pep"
 )
@@ -31,6 +32,11 @@ type past struct {
 	before   pep.Status // the stamp's last action before the start
 	planned  int        // endpoints on the planned leaf before the start
 	total    int
+
+	at        time.Time // of the start
+	taken     bool      // the stamp was seen to answer it
+	succeeded bool      // a run saw it end well
+	failed    string    // or badly: the ending
 }
 
 // Started reports whether a journal shows a start that may have reached the stamp.
@@ -52,12 +58,20 @@ func readPast(entries []Entry) past {
 				p = past{}
 			}
 		case e.Step == stepStart && !p.started:
-			p = past{started: true, before: last}
+			p = past{started: true, before: last, at: e.Time}
 			byRun = e.Run
 			var err1, err2 error
 			p.planned, err1 = strconv.Atoi(e.Facts[factPlanned])
 			p.total, err2 = strconv.Atoi(e.Facts[factTotal])
 			p.readable = lastOK && err1 == nil && err2 == nil
+		case e.Step == stepStart && e.State == stateTaken:
+			p.taken = p.taken || e.Run == byRun
+		case e.Step == stepEnd && e.State == string(Success):
+			p.succeeded = true
+		case e.Step == stepEnd:
+			if id := e.Facts["ending"]; failure(id) {
+				p.failed = id
+			}
 		}
 	}
 	return p

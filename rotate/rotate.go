@@ -48,6 +48,7 @@ type Journal interface {
 
 // Entry is one line of the journal.
 type Entry struct {
+	Time             time.Time // by the clock of the machine that wrote it; zero: not known
 	Run, Step, State string
 	Facts            map[string]string
 }
@@ -191,12 +192,13 @@ type machine struct {
 	out Outcome
 	err error
 
-	phase   Phase
-	begun   time.Time
-	ep      Endpoint // nil: not logged in
-	guarded bool
-	info    pep.StampInformation
-	past    past
+	phase    Phase
+	begun    time.Time
+	ep       Endpoint // nil: not logged in
+	guarded  bool
+	answered bool // the stamp has answered the start that this run sent
+	info     pep.StampInformation
+	past     past
 }
 
 func newMachine(d Deps, j Job) *machine {
@@ -241,7 +243,7 @@ func (m *machine) ended() bool { return m.out.Ending != "" }
 
 func (m *machine) finish() (Outcome, error) {
 	m.out.Took = m.d.Now().Sub(m.begun)
-	if m.out.Started {
+	if m.out.Started && !m.past.succeeded { // nothing is said after a success
 		// The start is journaled already; that this line is missing costs a second look, nothing else.
 		if err := m.d.Journal.Append(stepEnd, string(m.out.Result), map[string]string{"ending": m.out.Ending}); err != nil {
 			m.event(Event{Text: "the journal could not be written: " + err.Error()})

@@ -109,7 +109,64 @@ func TestEndings(t *testing.T) {
 		{"started before, completed since", func(w *world, _ *Job) {
 			w.entries = slices.Clone(startedBefore)
 			w.last.InstanceID, w.last.Started = "new", time.Now()
+			w.rotateLeaves()
 		}, "completed", 0},
+		{"started and answered before, completed since", func(w *world, _ *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken})
+			w.last.InstanceID, w.last.Started = "new", time.Now()
+		}, "completed", 0},
+		{"a start that may have been lost, and somebody's action that left the endpoints alone", func(w *world, _ *Job) {
+			w.entries = slices.Clone(startedBefore)
+			w.last.InstanceID, w.last.Started = "new", time.Now()
+		}, "no-proof", 0},
+		{"an internal start that may have been lost has nothing else to go by", func(w *world, j *Job) {
+			w.entries = slices.Clone(startedBefore)
+			j.Verify, j.Rotate.Start.Parameters = nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
+			w.last.InstanceID, w.last.Started = "new", time.Now()
+		}, "completed", 0},
+		{"an internal start that was lost, and another plan's that completed", func(w *world, j *Job) {
+			w.entries, w.others = slices.Clone(startedBefore), [][]Entry{startedAfter(startedBefore)}
+			j.Verify, j.Rotate.Start.Parameters = nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
+			w.last.InstanceID, w.last.Started = "theirs", time.Now()
+		}, "no-proof", 0},
+		{"the same, and the other journal is cut off", func(w *world, j *Job) {
+			w.entries, w.others = slices.Clone(startedBefore), [][]Entry{{{Time: time.Now(), Run: "x", Step: stepStart, State: "?"}}}
+			j.Verify, j.Rotate.Start.Parameters = nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
+			w.last.InstanceID, w.last.Started = "theirs", time.Now()
+		}, "no-proof", 0},
+		{"answered, and another plan's rotation after ours failed", func(w *world, _ *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken})
+			ours := pep.Status{Known: true, State: pep.Completed, InstanceID: "ours", Started: time.Now().Add(-2 * time.Hour)}
+			w.others = [][]Entry{{
+				{Run: "x", Step: stepLastAction, State: stateBefore, Facts: ours.Facts()},
+				{Run: "x", Step: stepStart, State: stateStarting, Facts: map[string]string{factPlanned: "0", factTotal: "0"}},
+			}}
+			failedLast(w)
+			w.last.Started = time.Now().Add(-time.Hour)
+		}, "no-proof", 0},
+		{"ours failed, and another plan's rotation after it completed elsewhere", func(w *world, _ *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepEnd, State: string(Failed), Facts: map[string]string{"ending": "said-failure"}})
+			w.others = [][]Entry{startedAfter(startedBefore)}
+			w.last.InstanceID, w.last.Started = "theirs", time.Now()
+		}, "said-failure", 0},
+		{"another plan's start before ours is not in between", func(w *world, _ *Job) {
+			w.entries = append(startedAfter(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken})
+			w.last.InstanceID, w.last.Started = "new", time.Now()
+		}, "completed", 0},
+		{"seen to its end before, and another plan's rotation failed since", func(w *world, _ *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepEnd, State: string(Success)})
+			w.rotateLeaves()
+			failedLast(w)
+		}, "already-done", 0},
+		{"seen to its end before, and the endpoint is away", func(w *world, _ *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepEnd, State: string(Success)})
+			w.dialErr = func(n int) error {
+				if n > 1 {
+					t.Errorf("login %d for what the journal knows", n)
+				}
+				return errDown
+			}
+		}, "already-done", 0},
 		{"started before by a journal that cannot be read, leaves planned", func(w *world, _ *Job) {
 			w.entries = []Entry{{Run: "x", Step: stepStart, State: "?"}}
 			w.rotateLeaves()
@@ -340,6 +397,29 @@ func TestEndings(t *testing.T) {
 		}, "not-taken", 0},
 		{"told to leave while the stamp is checked", func(w *world, _ *Job) { w.leaveAfter(0) }, "cancelled", 0},
 		{"told to leave while the stamp rotates", func(w *world, _ *Job) { w.leaveAfter(10 * time.Minute) }, "detached", 1},
+		{"told to leave before the stamp of a started plan was reached", func(w *world, _ *Job) {
+			w.entries = slices.Clone(startedBefore)
+			w.dialErr = func(int) error { return errDown }
+			w.leaveAfter(10 * time.Minute)
+		}, "left-unseen", 0},
+		{"told to leave before the start was answered", func(w *world, _ *Job) {
+			w.onStart = func(ctx context.Context, _ pep.Sink) (pep.Reply, error) {
+				w.starts++
+				<-ctx.Done()
+				return pep.Reply{Sent: true}, errLost
+			}
+			w.leaveAfter(10 * time.Minute)
+		}, "left-unseen", 1},
+		{"told to leave while nothing answers after the connection was lost", func(w *world, _ *Job) {
+			w.onStart = w.lose(time.Minute, time.Hour, pep.Completed)
+			w.dialErr = func(n int) error {
+				if n > 1 {
+					return errDown
+				}
+				return nil
+			}
+			w.leaveAfter(10 * time.Minute)
+		}, "detached", 1},
 		{"told to leave while somebody else's rotation runs", func(w *world, _ *Job) {
 			w.begin(time.Hour, pep.Completed)
 			w.starts = 0
@@ -451,7 +531,7 @@ func TestCancelling(t *testing.T) {
 			// The stamp went on, and a second run from another machine finds out how.
 			w.run = "run-2"
 			again, err := Run(t.Context(), w.deps(), w.job())
-			check(t, again.Result == Success && w.starts == 1, "minute %d: then %q (%v), %d starts", minute, again.Ending, err, w.starts)
+			check(t, (again.Result == Success || again.Result == Already) && w.starts == 1, "minute %d: then %q (%v), %d starts", minute, again.Ending, err, w.starts)
 		})
 	}
 }
@@ -515,6 +595,64 @@ func TestNotTakenIsTakenBack(t *testing.T) {
 	})
 	foreign := append(slices.Clone(startedBefore), Entry{Run: "another", Step: stepStart, State: stateNotTaken})
 	check(t, Started(foreign), "another run's word took a start back")
+}
+
+// startedAfter is the journal of another plan, started later on from the same last action.
+func startedAfter(entries []Entry) []Entry {
+	out := slices.Clone(entries)
+	for i := range out {
+		out[i].Time = time.Date(1999, 1, 2, 0, 0, 0, 0, time.UTC)
+	}
+	return out
+}
+
+// TestSuccessIsSaidOnce: what another plan's rotation did later is no word about this one, in its journal least of all.
+func TestSuccessIsSaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		out, _ := Run(t.Context(), w.deps(), w.job())
+		check(t, out.Ending == "completed", "got %q", out.Ending)
+		before := len(w.entries)
+		w.last.State, w.last.Word, w.last.InstanceID, w.last.Started = pep.Failed, "Failed", "theirs", time.Now()
+		w.last.Steps = []pep.Step{{Name: "Rotate", Status: "Error", Message: "their secret store is full"}}
+		w.served[0].Leaves = []string{"ff"}
+		for _, again := range []func(context.Context, Deps, Job) (Outcome, error){Run, Attach} {
+			out, err := again(t.Context(), w.deps(), w.job())
+			check(t, err == nil && out.Ending == "already-done" && out.Result == Already && len(out.Errors) == 0, "got %q (%v), errors %v", out.Ending, err, out.Errors)
+			warns := slices.ContainsFunc(out.Findings, func(f validate.Finding) bool {
+				return f.ID == "endpoint-state" && f.Result == validate.Warning && slices.Equal(f.Folders, []string{"acs-blob"}) && f.Hint != ""
+			})
+			check(t, warns, "no warning of an endpoint that was rotated since: %+v", out.Findings)
+		}
+		check(t, len(w.entries) == before, "the journal gained %v", w.entries[before:])
+	})
+}
+
+// TestAttachProvesNoUnstartedPlan: planned leaves that were there when the plan was made prove no rotation.
+func TestAttachProvesNoUnstartedPlan(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		setup  func(*Job)
+		ending string
+	}{
+		{"they were other ones", func(*Job) {}, "proved-by-leaves"},
+		{"one was another", func(j *Job) { j.Verify.Endpoints[0].Previous = "ba" }, "proved-by-leaves"},
+		{"none was another", func(j *Job) { j.Verify.Endpoints[0].Previous, j.Verify.Endpoints[1].Previous = "BA", "bb" }, "already-rotated"},
+		{"none was seen", func(j *Job) { j.Verify.Endpoints[0].Previous, j.Verify.Endpoints[1].Previous = "", "" }, "already-rotated"},
+		{"none was another for a rerun", func(j *Job) {
+			rerun(j)
+			j.Verify.Endpoints[0].Previous, j.Verify.Endpoints[1].Previous = "ba", "bb"
+		}, "no-proof"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			w.rotateLeaves()
+			j := w.job()
+			row.setup(&j)
+			out, _ := Attach(t.Context(), w.deps(), j)
+			check(t, w.starts == 0 && out.Ending == row.ending, "%s: got %q, %d starts", row.name, out.Ending, w.starts)
+		})
+	}
 }
 
 func TestAttachStartsNothing(t *testing.T) {

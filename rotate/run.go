@@ -310,7 +310,7 @@ func (m *machine) start(ctx context.Context) {
 	answered := false
 	reply, err := m.ep.StartSecretRotation(watched, m.j.Rotate.Start, m.j.Secrets, func(r pep.Record) {
 		if !answered {
-			answered = true
+			answered, m.answered = true, true
 			m.enter(Watching, "the stamp rotates")
 			m.note(stepStart, stateTaken, nil)
 		}
@@ -335,7 +335,7 @@ func (m *machine) start(ctx context.Context) {
 	}
 	m.out.Said = pep.Read(reply.Records, m.j.Rotate.Success)
 	if ctx.Err() != nil {
-		m.end("detached", ctx.Err())
+		m.leaving(ctx, &wait{})
 		return
 	}
 	var failed *pep.CommandError
@@ -354,6 +354,7 @@ func (m *machine) start(ctx context.Context) {
 
 // settle decides a call that ended: by the stamp's action, then by the call's error, then by its text.
 func (m *machine) settle(ctx context.Context, begun time.Time, failed *pep.CommandError) {
+	m.answered = true // by its end, if by nothing else
 	m.enter(Settling, "ask the stamp how the rotation ended")
 	st, err := m.status(ctx)
 	switch {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/certstamp/certstamp/internal/journal"
 	"github.com/certstamp/certstamp/rotate"
@@ -299,7 +300,8 @@ func (r rotation) Entries() []rotate.Entry {
 	var out []rotate.Entry
 	for _, e := range r.log().Entries {
 		if e.Room == "rotate" {
-			out = append(out, rotate.Entry{Run: e.Run, Step: e.Step, State: e.State, Facts: e.Facts})
+			at, _ := time.Parse(time.RFC3339, e.Time)
+			out = append(out, rotate.Entry{Time: at, Run: e.Run, Step: e.Step, State: e.State, Facts: e.Facts})
 		}
 	}
 	return out

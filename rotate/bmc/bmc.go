@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -40,8 +41,8 @@ type Journal interface {
 	Entries() []Entry // of this plan and room, oldest first
 }
 
-// Entry is one line of the journal.
-type Entry struct{ Run, Step, State string }
+// Entry is one line of the journal. Ending is the fact of that name, of an end.
+type Entry struct{ Run, Step, State, Ending string }
 
 // Proof is which credential a node takes.
 type Proof string
@@ -118,14 +119,15 @@ func Endings() []Ending {
 		{"set", Success, "no error record, and no health test of the BMCs fails", "the cmdlet ended without an error, and the stamp sees its BMCs", sent, tell},
 		{"proved", Success, "the new credential works on every node that was asked", "every node takes the new credential, and the stamp sees its BMCs", either, tell},
 		{"already", Success, "an ending of success in the journal, and no health test of the BMCs fails", "the journal shows that an earlier run saw it end well, and nothing seen now contradicts that", found, tell},
-		{"call-failed", Failed, "an error record of the stamp", "the cmdlet ended with the stamp's error", sent, "fix the cause the stamp names, then make a new plan"},
+		{"call-failed", Failed, "an error record of the stamp", "the cmdlet ended with the stamp's error", either, "fix the cause the stamp names, then make a new plan"},
 		{"proved-not", Failed, "the connection was lost, and the old credential works on every node that was asked", "the outcome was unknown, and no node takes the new credential", either, "make a new plan"},
 		{"mixed", Partly, "the new credential works on some of the nodes that were asked", "some nodes take the new credential, others don't", either, "set the others by the hardware's own tools, then plan with update: external"},
 		{"not-seen", Partly, "no error record, and a health test of the BMCs fails", "the cmdlet ended without an error, and the stamp does not see its BMCs", either, "compare the BMCs with the new credential; the stamp has it, some hardware may not"},
 		{"no-proof", Unknown, "the connection was lost after the first byte of the cmdlet, or we had to leave", "the cmdlet was sent, its end was not seen, and nobody has tried the credential", sent, look},
 		{"sent-before", Unknown, "a start in the journal, without an ending of success", "the journal shows that the cmdlet was sent by an earlier run: it is not sent again", found, look},
 		{"wrong-stamp", Refused, "region, domain, version or CloudID that the stamp reports is not the plan's", "the stamp is not the planned one", none, "correct the target or the plan; nothing was sent by this run"},
-		{"bad-call", Refused, "another cmdlet, parameter, type or length than the documents and this stamp have", "the planned call is one that no document or this stamp describes", none, "make a new plan"},
+		{"bad-call", Refused, "another cmdlet, parameter or type than the documents and this stamp have", "the planned call is one that no document or this stamp describes", none, "make a new plan"},
+		{"long-password", Refused, "more characters than the BMCs of the documents take", "the new password is longer than the BMCs take", none, "put a shorter one under the same reference and run bmc again with the same plan"},
 		{"unreachable", Environment, "no host of the endpoint could be reached, or a question before the cmdlet got no answer", "the endpoint could not be reached, or could not be asked", none, again},
 		{"login-refused", Environment, "the first login was refused", "the endpoint refused the login", "sent no cmdlet; tried the password nowhere else", "check user and password first: a second wrong one may lock the account"},
 		{"no-secret", Environment, "a reference of the call leads to nothing", "a secret of the call cannot be had", "logged in nowhere", "provide it under the reference the message names"},
@@ -192,6 +194,18 @@ func succeeded(entries []Entry) bool {
 		}
 	}
 	return false
+}
+
+// failure is the last bad ending that a journal shows after a start, or empty. An end that could not be told is none.
+func failure(entries []Entry) string {
+	id := ""
+	for i, e := range entries {
+		bad := slices.ContainsFunc(Endings(), func(x Ending) bool { return x.ID == e.Ending && (x.Result == Failed || x.Result == Partly) })
+		if e.Step == stepEnd && bad && Started(entries[:i]) {
+			id = e.Ending
+		}
+	}
+	return id
 }
 
 type change struct {
@@ -263,6 +277,8 @@ func (c *change) run(ctx context.Context) {
 		said := "sent-before"
 		if succeeded(c.d.Journal.Entries()) {
 			said = "already"
+		} else if id := failure(c.d.Journal.Entries()); id != "" {
+			said = id
 		}
 		c.resolve(ctx, said, nil)
 		return
@@ -298,8 +314,8 @@ func (c *change) fits() bool {
 			return false
 		}
 		if n := utf8.RuneCountInString(v.Reveal()); n > c.j.BMC.Longest {
-			c.fail("bmc-password", "BMC Password", fmt.Sprintf("%d characters", n), fmt.Sprintf("at most %d", c.j.BMC.Longest), "choose a shorter password and put it under the same reference")
-			c.end("bad-call", nil)
+			c.fail("bmc-password", "BMC Password", fmt.Sprintf("%d characters", n), fmt.Sprintf("at most %d", c.j.BMC.Longest), ending("long-password").Next)
+			c.end("long-password", nil)
 			return false
 		}
 	}

@@ -65,11 +65,11 @@ func (s *stamp) Close(context.Context) error { return nil }
 
 func (s *stamp) Prepare(context.Context) error { return nil }
 
-func (s *stamp) Append(step, state string, _ map[string]string) error {
+func (s *stamp) Append(step, state string, facts map[string]string) error {
 	if s.appendErr != nil {
 		return s.appendErr
 	}
-	s.entries = append(s.entries, Entry{Run: s.run, Step: step, State: state})
+	s.entries = append(s.entries, Entry{Run: s.run, Step: step, State: state, Ending: facts["ending"]})
 	return nil
 }
 func (s *stamp) Entries() []Entry { return s.entries }
@@ -123,19 +123,32 @@ func TestEndings(t *testing.T) {
 		{"lost, and a healthy stamp proves nothing", func(s *stamp, _ *Job) { s.err = lost }, "no-proof", 1},
 		{"it fails", func(s *stamp, _ *Job) { s.err = &pep.CommandError{Record: pep.ErrorRecord{Message: "no"}} }, "call-failed", 1},
 		{"an error on the way is a failure too", func(s *stamp, _ *Job) { s.reply.Errors = []pep.ErrorRecord{{Message: "node 3"}} }, "call-failed", 1},
-		{"sent before", func(s *stamp, _ *Job) { s.entries = []Entry{{"run-0", stepStart, stateStarting}} }, "sent-before", 0},
+		{"sent before", func(s *stamp, _ *Job) { s.entries = []Entry{{Run: "run-0", Step: stepStart, State: stateStarting}} }, "sent-before", 0},
 		{"sent before, proved since", func(s *stamp, _ *Job) {
-			s.entries, s.probe, s.proof = []Entry{{"run-0", stepStart, stateStarting}}, true, New
+			s.entries, s.probe, s.proof = []Entry{{Run: "run-0", Step: stepStart, State: stateStarting}}, true, New
 		}, "proved", 0},
 		{"sent before, and seen to end well", func(s *stamp, _ *Job) {
-			s.entries = []Entry{{"run-0", stepStart, stateStarting}, {"run-0", stepEnd, string(Success)}, {"run-1", stepEnd, string(Unknown)}}
+			s.entries = []Entry{{Run: "run-0", Step: stepStart, State: stateStarting}, {Run: "run-0", Step: stepEnd, State: string(Success)}, {Run: "run-1", Step: stepEnd, State: string(Unknown)}}
 		}, "already", 0},
 		{"the same, and the stamp no longer sees its BMCs", func(s *stamp, _ *Job) {
-			s.entries = []Entry{{"run-0", stepStart, stateStarting}, {"run-0", stepEnd, string(Success)}}
+			s.entries = []Entry{{Run: "run-0", Step: stepStart, State: stateStarting}, {Run: "run-0", Step: stepEnd, State: string(Success)}}
 			s.health.Healthy = false
 		}, "not-seen", 0},
 		{"sent before, and the end was not seen", func(s *stamp, _ *Job) {
-			s.entries = []Entry{{"run-0", stepStart, stateStarting}, {"run-0", stepEnd, string(Unknown)}}
+			s.entries = []Entry{{Run: "run-0", Step: stepStart, State: stateStarting}, {Run: "run-0", Step: stepEnd, State: string(Unknown)}}
+		}, "sent-before", 0},
+		{"sent before, and seen to fail", func(s *stamp, _ *Job) {
+			s.entries = []Entry{{Run: "run-0", Step: stepStart, State: stateStarting}, {Run: "run-0", Step: stepEnd, State: string(Failed), Ending: "call-failed"}, {Run: "run-1", Step: stepEnd, State: string(Unknown), Ending: "sent-before"}}
+		}, "call-failed", 0},
+		{"the same, and the nodes take the new credential", func(s *stamp, _ *Job) {
+			s.entries = []Entry{{Run: "run-0", Step: stepStart, State: stateStarting}, {Run: "run-0", Step: stepEnd, State: string(Failed), Ending: "call-failed"}}
+			s.probe, s.proof = true, New
+		}, "proved", 0},
+		{"sent before, and some nodes were left", func(s *stamp, _ *Job) {
+			s.entries = []Entry{{Run: "run-0", Step: stepStart, State: stateStarting}, {Run: "run-0", Step: stepEnd, State: string(Partly), Ending: "mixed"}}
+		}, "mixed", 0},
+		{"sent before, and an ending that is none", func(s *stamp, _ *Job) {
+			s.entries = []Entry{{Run: "run-0", Step: stepStart, State: stateStarting}, {Run: "run-0", Step: stepEnd, State: string(Failed), Ending: "?"}}
 		}, "sent-before", 0},
 		{"another stamp", func(s *stamp, _ *Job) { s.info.RegionName = "west" }, "wrong-stamp", 0},
 		{"a release with the older cmdlet", func(s *stamp, _ *Job) { s.syntax.Parameters = nil }, "bad-call", 0},
@@ -144,7 +157,7 @@ func TestEndings(t *testing.T) {
 		{"a password longer than the controllers take", func(_ *stamp, j *Job) {
 			j.BMC.Longest = 16
 			j.Secrets = func(string) (secret.Value, error) { return secret.New("12345678901234567"), nil }
-		}, "bad-call", 0},
+		}, "long-password", 0},
 		{"a password as long as they take", func(_ *stamp, j *Job) {
 			j.BMC.Longest = 16
 			j.Secrets = func(string) (secret.Value, error) { return secret.New("1234567890123456"), nil }
@@ -173,8 +186,13 @@ func TestEndings(t *testing.T) {
 			// Whatever happened, it is not sent a second time, unless the first never left.
 			s.err, s.run = nil, "run-2"
 			before := s.sent
-			if _, _ = Run(t.Context(), s.deps(), j); out.Started && s.sent != before {
+			again, _ := Run(t.Context(), s.deps(), j)
+			if out.Started && s.sent != before {
 				t.Error("it was sent again")
+			}
+			// And a failure stays one.
+			if out.Result == Failed && again.Result != Failed {
+				t.Errorf("it ended as %q, and as %q when asked again", out.Ending, again.Ending)
 			}
 		})
 	}
@@ -198,13 +216,13 @@ func TestCancelled(t *testing.T) {
 	ctx, cancel = context.WithCancel(t.Context())
 	s.onSend, s.err = cancel, &psrp.OutcomeUnknownError{Sent: true, Err: context.Canceled}
 	out, _ = Run(ctx, s.deps(), job())
-	if out.Ending != "no-proof" || !out.Started || !slices.Contains(s.entries, Entry{"run-1", stepEnd, string(Unknown)}) {
+	if out.Ending != "no-proof" || !out.Started || !slices.Contains(s.entries, Entry{Run: "run-1", Step: stepEnd, State: string(Unknown), Ending: "no-proof"}) {
 		t.Errorf("got %+v, journal %v", out, s.entries)
 	}
 }
 
 func TestStarted(t *testing.T) {
-	start, not := func(run string) Entry { return Entry{run, stepStart, stateStarting} }, func(run string) Entry { return Entry{run, stepStart, stateNotTaken} }
+	start, not := func(run string) Entry { return Entry{Run: run, Step: stepStart, State: stateStarting} }, func(run string) Entry { return Entry{Run: run, Step: stepStart, State: stateNotTaken} }
 	for i, row := range []struct {
 		entries []Entry
 		want    bool

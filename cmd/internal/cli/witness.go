@@ -318,7 +318,7 @@ func (h handover) Entries() []bmc.Entry {
 	var out []bmc.Entry
 	for _, e := range h.log().Entries {
 		if e.Room == "bmc" {
-			out = append(out, bmc.Entry{Run: e.Run, Step: e.Step, State: e.State})
+			out = append(out, bmc.Entry{Run: e.Run, Step: e.Step, State: e.State, Ending: e.Facts["ending"]})
 		}
 	}
 	return out

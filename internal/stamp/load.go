@@ -23,6 +23,8 @@ type Options struct {
 	AllowPaths []string
 	// OptionalEndpoints are the names the policy knows; nil accepts any well-formed name.
 	OptionalEndpoints []string
+	// Passed hears of each folder of stamps/ that holds nothing like a stamp file; nil: nobody does.
+	Passed func(folder string)
 }
 
 // Load reads one stamp: path is the file, or the directory that holds stamp.yaml. The error is Errors when the file can
@@ -111,24 +113,49 @@ func readFile(fsys fs.FS, name string, most int64) ([]byte, error) {
 	return b, nil
 }
 
-// Discover lists the stamp files of a repository, stamps/*/stamp.yaml, sorted.
-func Discover(fsys Opener) ([]string, error) {
+// Discover lists the stamp files of a repository, stamps/*/stamp.yaml, sorted, and the folders beside them that hold none.
+// The error is Errors for a folder whose stamp would be left out by mistake; the lists are complete then.
+func Discover(fsys Opener) (found, without []string, err error) {
 	entries, err := fs.ReadDir(fsys, "stamps")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look for stamps: %w", err)
+		return nil, nil, fmt.Errorf("look for stamps: %w", err)
 	}
-	var found []string
+	var problems Errors
 	for _, e := range entries {
-		name := path.Join("stamps", e.Name(), FileName)
+		folder := path.Join("stamps", e.Name())
+		link := e.Type()&fs.ModeSymlink != 0
+		if !e.IsDir() && !link {
+			continue
+		}
 		// What cannot be looked at, such as a link that leads out, is found too: loading it says why. Silence would be a pass.
-		if _, err := fs.Stat(fsys, name); err == nil || e.IsDir() && !errors.Is(err, fs.ErrNotExist) {
-			found = append(found, name)
+		if _, err := fs.Stat(fsys, path.Join(folder, FileName)); !errors.Is(err, fs.ErrNotExist) {
+			if info, err := fs.Stat(fsys, folder); err != nil || info.IsDir() {
+				found = append(found, path.Join(folder, FileName))
+			}
+			continue
+		}
+		inside, err := fs.ReadDir(fsys, folder)
+		near := slices.IndexFunc(inside, func(f fs.DirEntry) bool {
+			return strings.EqualFold(f.Name(), FileName) || strings.EqualFold(f.Name(), "stamp.yml")
+		})
+		switch {
+		case link && errors.Is(err, fs.ErrNotExist):
+			problems = append(problems, Problem{File: folder, Message: "the link leads nowhere: mend or remove it"})
+		case err != nil:
+			found = append(found, path.Join(folder, FileName))
+		case near >= 0:
+			problems = append(problems, Problem{File: path.Join(folder, inside[near].Name()), Message: "nothing reads this name: rename the file to " + FileName})
+		default:
+			without = append(without, folder)
 		}
 	}
-	return found, nil
+	if len(problems) > 0 {
+		return found, without, problems
+	}
+	return found, without, nil
 }
 
 // ErrNone is returned when there is no stamp to load.
@@ -147,21 +174,26 @@ func (*NoStampError) Hint() string {
 // LoadAll reads the named stamps, or every stamp of the repository when none is named, in the order given. The error
 // holds the mistakes of all files.
 func LoadAll(fsys Opener, names []string, o Options) ([]*Stamp, error) {
-	if len(names) == 0 {
-		found, err := Discover(fsys)
-		if err != nil {
-			return nil, err
-		}
-		if len(found) == 0 {
-			return nil, ErrNone
-		}
-		names = found
-	}
 	var (
 		stamps   []*Stamp
 		problems Errors
 		others   []error
 	)
+	if len(names) == 0 {
+		found, without, err := Discover(fsys)
+		if err != nil && !errors.As(err, &problems) {
+			return nil, err
+		}
+		for _, folder := range without {
+			if o.Passed != nil {
+				o.Passed(folder)
+			}
+		}
+		if len(found) == 0 && len(problems) == 0 {
+			return nil, ErrNone
+		}
+		names = found
+	}
 	for _, name := range names {
 		s, err := Load(fsys, name, o)
 		var p Errors

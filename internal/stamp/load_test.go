@@ -312,8 +312,13 @@ func FuzzLoad(f *testing.F) {
 // TestNoStampIsPassedOver: a stamp that cannot be looked at must not be left out of a run over all of them.
 func TestNoStampIsPassedOver(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"east", "west", "empty"} {
+	for _, name := range []string{"east", "west", "empty", "yml", "Case"} {
 		if err := os.MkdirAll(filepath.Join(dir, "stamps", name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"stamps/yml/stamp.yml", "stamps/Case/Stamp.YAML", "stamps/README.md"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(sample), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -323,17 +328,45 @@ func TestNoStampIsPassedOver(t *testing.T) {
 	if err := os.Symlink(filepath.Join(dir, "..", "elsewhere"), filepath.Join(dir, "stamps", "west", FileName)); err != nil {
 		t.Skip(err)
 	}
+	outside := t.TempDir()
+	if err := os.WriteFile(filepath.Join(outside, FileName), []byte(sample), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"out": outside, "nowhere": "gone", "readme": "README.md"} {
+		if err := os.Symlink(to, filepath.Join(dir, "stamps", name)); err != nil {
+			t.Skip(err)
+		}
+	}
 	r, err := OpenRepository(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	got, err := Discover(r)
-	if want := []string{"stamps/east/stamp.yaml", "stamps/west/stamp.yaml"}; err != nil || !slices.Equal(got, want) {
-		t.Errorf("got %q, %v; want %q", got, err, want)
+	got, without, err := Discover(r)
+	want := []string{"stamps/east/stamp.yaml", "stamps/out/stamp.yaml", "stamps/west/stamp.yaml"}
+	problems := []string{
+		"stamps/Case/Stamp.YAML: nothing reads this name: rename the file to stamp.yaml",
+		"stamps/nowhere: the link leads nowhere: mend or remove it",
+		"stamps/yml/stamp.yml: nothing reads this name: rename the file to stamp.yaml",
 	}
-	if _, err := LoadAll(r, nil, Options{}); err == nil {
-		t.Error("a stamp file that leads out of the repository was passed over")
+	if _, err := os.Stat(filepath.Join(dir, "stamps", "Case", FileName)); err == nil { // this file system knows no case
+		want, problems = slices.Insert(want, 0, "stamps/Case/stamp.yaml"), problems[1:]
+	}
+	if err == nil || err.Error() != strings.Join(problems, "\n") || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v; want %q and %q", got, err, want, problems)
+	}
+	if !slices.Equal(without, []string{"stamps/empty"}) {
+		t.Errorf("passed over: %q", without)
+	}
+	var passed []string
+	_, err = LoadAll(r, nil, Options{Passed: func(folder string) { passed = append(passed, folder) }})
+	for _, name := range append(problems, "stamps/west", "stamps/out") {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("nothing says %q: %v", name, err)
+		}
+	}
+	if !slices.Equal(passed, without) {
+		t.Errorf("the caller heard of %q", passed)
 	}
 }
 

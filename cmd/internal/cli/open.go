@@ -104,7 +104,10 @@ func (a *app) load(names []string) ([]*job, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded policies: %w", err)
 	}
-	stamps, err := stamp.LoadAll(repo, names, stamp.Options{AllowPaths: a.absoluteAllowed(), OptionalEndpoints: base.Optionals()})
+	stamps, err := stamp.LoadAll(repo, names, stamp.Options{
+		AllowPaths: a.absoluteAllowed(), OptionalEndpoints: base.Optionals(),
+		Passed: func(folder string) { a.progress("warning: %q holds no stamp.yaml and is passed over", folder) },
+	})
 	if err != nil {
 		hint := hintOf(err)
 		switch {

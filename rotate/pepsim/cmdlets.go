@@ -52,9 +52,8 @@ func table() []cmdlet {
 			{name: "Credential", kind: credential, mandatory: true},
 		}},
 		{name: "Get-AzureStackUpdateStatus", from: 1807, run: updateStatus, parameters: []parameter{{name: "StatusOnly", kind: toggle}}},
-		{name: "Get-CloudAdminUserList", run: cloudAdmins},
-		{name: "Get-Command", run: getCommand, parameters: []parameter{{name: "Name", kind: textList}, {name: "Syntax", kind: toggle}}},
-		{name: "Get-Help", run: getHelp, parameters: []parameter{{name: "Name", kind: text}}},
+		{name: "Get-Command", builtin: true, run: getCommand, parameters: []parameter{{name: "Name", kind: textList}, {name: "Syntax", kind: toggle}}},
+		{name: "Get-Help", builtin: true, run: getHelp, parameters: []parameter{{name: "Name", kind: text}}},
 	}
 }
 
@@ -223,16 +222,6 @@ func updateStatus(ctx context.Context, c *call) error {
 	return c.write(ctx, psrp.Output{Value: fmt.Sprintf(`<Action Name="Update" Status="%s"><Steps/></Action>`, c.s.cfg.Update)})
 }
 
-func cloudAdmins(ctx context.Context, c *call) error {
-	for _, u := range c.s.cfg.Users {
-		_, name, _ := strings.Cut(u.Name, `\`)
-		if err := c.write(ctx, psrp.Output{Value: orDefault(name, u.Name)}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func getCommand(ctx context.Context, c *call) error {
 	names := c.list("Name")
 	if len(names) == 0 {
@@ -278,7 +267,10 @@ func (s *Server) syntax(d *cmdlet) string {
 			fmt.Fprintf(&b, " [[-%s] <Object>]", p.name)
 		}
 	}
-	b.WriteString(" [-AsJob] [<CommonParameters>]\r\n")
+	if !d.builtin {
+		b.WriteString(" [-AsJob]")
+	}
+	b.WriteString(" [<CommonParameters>]\r\n")
 	return b.String()
 }
 

@@ -11,7 +11,7 @@ import (
 // event is one line of the history: who asked for what. Parameters are names only, values never.
 type event struct {
 	Time       string   `json:"time"`
-	Event      string   `json:"event"` // invoke, refused, login-refused, action-started, -resumed, -completed, -failed, bmc-updated, swapped, fault, ordered, shell-expired, host-answered
+	Event      string   `json:"event"` // invoke, refused, login-refused, action-started, -resumed, -completed, -failed, bmc-updated, swapped, fault, ordered, shell-expired, host-answered, job-ended
 	User       string   `json:"user,omitempty"`
 	Cmdlet     string   `json:"cmdlet,omitempty"`
 	Parameters []string `json:"parameters,omitempty"`

@@ -196,7 +196,7 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, c *conn, toke
 		if s.spoilBefore(w, r, c, order) {
 			return
 		}
-		login, err := a.accept(token, s.users, s.binding)
+		login, err := a.accept(token, s.logins(), s.binding)
 		if err == nil {
 			c.seal, err = newSealing(login.key)
 		}

@@ -3,6 +3,7 @@ package pepsim
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/certstamp/certstamp/rotate/psrp"
@@ -33,7 +34,8 @@ type parameter struct {
 type cmdlet struct {
 	name        string
 	parameters  []parameter
-	from, until int // releases that have it; until is the first that lacks it
+	from, until int  // releases that have it; until is the first that lacks it
+	builtin     bool // of PowerShell itself, not one of the stamp's proxies
 	run         func(context.Context, *call) error
 }
 
@@ -47,7 +49,16 @@ var common = []parameter{
 	{name: "ErrorVariable", kind: text},
 	{name: "OutVariable", kind: text},
 	{name: "OutBuffer", kind: number},
-	{name: "AsJob", kind: toggle},
+}
+
+// asJob is what the stamp's proxies take as well.
+var asJob = parameter{name: "AsJob", kind: toggle}
+
+func (d *cmdlet) common() []parameter {
+	if d.builtin {
+		return common
+	}
+	return append(slices.Clone(common), asJob)
 }
 
 // call is one invocation under way.
@@ -57,6 +68,8 @@ type call struct {
 	id   psrp.GUID
 	name string
 	args map[string]any // by the parameter's own name
+
+	behind bool // a job: nobody hears what it says
 }
 
 func (c *call) text(name string) string {
@@ -78,6 +91,9 @@ func (c *call) list(name string) []string {
 
 // write sends a record. It blocks while the client does not read, as the real buffer does.
 func (c *call) write(ctx context.Context, r psrp.Record) error {
+	if c.behind {
+		return ctx.Err()
+	}
 	for {
 		c.sh.mu.Lock()
 		cmd := c.sh.commands[c.id]
@@ -210,7 +226,11 @@ func (s *Server) cmdlet(ctx context.Context, sh *shell, c *command, cmd psrp.Com
 	}
 	s.history.write(e)
 	s.transcripts.note(sh.transcript, s.now(), def.name)
-	return def.run(ctx, &call{s: s, sh: sh, id: c.id, name: def.name, args: args})
+	one := &call{s: s, sh: sh, id: c.id, name: def.name, args: args}
+	if one.flag(asJob.name) {
+		return s.asJob(ctx, one, def)
+	}
+	return def.run(ctx, one)
 }
 
 func (s *Server) find(name string) *cmdlet {
@@ -250,7 +270,7 @@ func (s *Server) bind(d *cmdlet, given []psrp.Param) (map[string]any, error) {
 			}
 			p = &own[position]
 		} else if p = match(own, g.Name); p == nil {
-			if p = match(common, g.Name); p == nil {
+			if p = match(d.common(), g.Name); p == nil {
 				return nil, terminate(psrp.InvalidArgument, "NamedParameterNotFound,"+d.name, bindingError,
 					"A parameter cannot be found that matches parameter name '%s'.", g.Name)
 			}

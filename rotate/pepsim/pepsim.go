@@ -186,7 +186,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, release: release, cmdlets: table(), faults: newFaults(cfg.Faults, cfg.Seed), history: &history{w: cfg.History, now: cfg.Clock},
+		cfg: cfg, release: release, cmdlets: append(table(), others()...), faults: newFaults(cfg.Faults, cfg.Seed), history: &history{w: cfg.History, now: cfg.Clock},
 		shells: map[string]*shell{}, gone: map[string]bool{}, served: cfg.Endpoints, started: cfg.Clock(),
 		ill: maps.Clone(cfg.Health), fail: cfg.Fail, token: rand.Text(),
 	}
@@ -366,13 +366,9 @@ func (s *Server) log(format string, args ...any) { s.cfg.Logger.Info(fmt.Sprintf
 
 func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }
 
+// mayEnter is asked about users that have logged in; one that a cmdlet has made may.
 func (s *Server) mayEnter(user string) bool {
-	for _, u := range s.cfg.Users {
-		if strings.EqualFold(u.Name, user) {
-			return !u.NoAccess
-		}
-	}
-	return false
+	return !slices.ContainsFunc(s.cfg.Users, func(u User) bool { return u.NoAccess && strings.EqualFold(u.Name, user) })
 }
 
 func checkHealth(health map[string]string) error {

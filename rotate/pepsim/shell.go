@@ -46,6 +46,7 @@ type shell struct {
 	used       time.Time     // by its client, the last time
 	turn       chan struct{} // one pipeline at a time: MaxRunspaces is 1
 	transcript *transcript
+	jobs       int // that were begun
 }
 
 // command is one pipeline.

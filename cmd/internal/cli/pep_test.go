@@ -32,7 +32,7 @@ func TestPEP(t *testing.T) {
 		}
 	}
 	a = s.must(nil, with("--list")...)
-	for name, there := range map[string]string{"Get-ActionStatus": "yes", "Remove-CloudAdminUser": "no"} {
+	for name, there := range map[string]string{"Get-ActionStatus": "yes", "Remove-CloudAdminUser": "yes", "Unlock-SupportSession": "no"} {
 		if c := find(a, name); c.There != there {
 			t.Errorf("%s: %+v, wanted %s", name, c, there)
 		}

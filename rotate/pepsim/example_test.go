@@ -7,7 +7,6 @@ import (
 	"net"
 	"strconv"
 
-	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/rotate/pepsim"
 	"github.com/certstamp/certstamp/rotate/psrp"
 	"github.com/certstamp/certstamp/rotate/wsman"
@@ -26,7 +25,7 @@ func ExampleStart() {
 	host, port, _ := net.SplitHostPort(stamp.WinRM)
 	number, _ := strconv.Atoi(port)
 	ctx := context.Background()
-	session, err := wsman.Dial(ctx, wsman.Config{Host: host, Port: number, User: pepsim.DefaultUser, Password: secret.New(pepsim.DefaultPassword)})
+	session, err := wsman.Dial(ctx, wsman.Config{Host: host, Port: number, User: pepsim.DefaultUser, Password: wsman.Password(pepsim.DefaultPassword)})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -32,6 +32,9 @@ import (
 	"github.com/certstamp/certstamp/internal/secret"
 )
 
+// Password makes a Config.Password of text. What it returns shows itself nowhere.
+func Password(text string) secret.Value { return secret.New(text) }
+
 // Config names a host, the way to it and the login.
 type Config struct {
 	Host     string // name or address, without port
@@ -40,8 +43,8 @@ type Config struct {
 	Pin      string         // SHA-256 of the host's certificate in hexadecimal, with or without colons; needs TLS
 	CAs      *x509.CertPool // authorities that may have issued the host's certificate; with TLS, Pin or CAs is needed
 	User     string         // DOMAIN\user, user@domain or user
-	Password secret.Value
-	Gate     *Gate // counts what becomes of the password; one of its own when nil
+	Password secret.Value   // made by Password, or by the secret package inside this module
+	Gate     *Gate          // counts what becomes of the password; one of its own when nil
 
 	Configuration string // the session configuration; PrivilegedEndpoint when empty
 	Locale        string // of the session's texts; en-US when empty, as the documentation of the endpoint demands

@@ -253,6 +253,9 @@ func TestEndings(t *testing.T) {
 			w.health = pep.HealthReport{Known: true, Stated: &no}
 		}, "not-ready", 0},
 		{"health that cannot be read", func(w *world, _ *Job) { w.health = pep.HealthReport{} }, "not-ready", 0},
+		{"no window is open", func(w *world, _ *Job) {
+			w.mayStart = func(time.Time) error { return errors.New("the next window opens on Saturday") }
+		}, "not-ready", 0},
 		{"an update runs", func(w *world, _ *Job) { w.update.State = pep.Running }, "not-ready", 0},
 		{"an update failed", func(w *world, _ *Job) { w.update.State = pep.Failed }, "not-ready", 0},
 		{"a foreign leaf", func(w *world, _ *Job) { w.served[1].Leaves = []string{"ff"} }, "not-ready", 0},
@@ -817,5 +820,20 @@ func TestHealthAfterwardsNeverTurnsSuccess(t *testing.T) {
 		}
 		out, err := Run(t.Context(), w.deps(), w.job())
 		check(t, err == nil && out.Result == Success && len(out.HealthChange) == 1, "got %s, %v, change %q", out.Result, err, out.HealthChange)
+	})
+}
+
+// TestLostRecordsAreShown: a rotation whose words have a hole is proved by the stamp's action, and says so.
+func TestLostRecordsAreShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.onStart = func(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
+			reply, err := w.succeed(ctx, sink)
+			reply.Lost = 2
+			return reply, err
+		}
+		out, err := Run(t.Context(), w.deps(), w.job())
+		check(t, err == nil && out.Ending == "completed" && out.Lost == 2, "%q, %d lost, %v", out.Ending, out.Lost, err)
+		check(t, slices.ContainsFunc(w.events, func(e Event) bool { return strings.HasPrefix(e.Text, "2 messages of the rotation were lost") }), "events %+v", w.events)
 	})
 }

@@ -33,6 +33,7 @@ type world struct {
 	dialErr   func(n int) error // by the number of the login, from 1
 	statusErr func(n int) error
 	infoErr   error
+	mayStart  func(now time.Time) error
 	onStart   func(ctx context.Context, sink pep.Sink) (pep.Reply, error)
 	nameless  bool // the stamp tells neither instance nor times
 
@@ -111,10 +112,11 @@ func (w *world) deps() Deps {
 			w.tick()
 			return w.served, w.serveErr
 		},
-		ADFS:    func(context.Context) (Evidence, error) { return w.adfs, nil },
-		Journal: w,
-		Others:  func() [][]Entry { return w.others },
-		Now:     time.Now,
+		ADFS:     func(context.Context) (Evidence, error) { return w.adfs, nil },
+		MayStart: w.mayStart,
+		Journal:  w,
+		Others:   func() [][]Entry { return w.others },
+		Now:      time.Now,
 		Wait: func(ctx context.Context, d time.Duration) error {
 			select {
 			case <-ctx.Done():

@@ -2,6 +2,7 @@ package rotate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/certstamp/certstamp/rotate/pep"
@@ -18,7 +19,14 @@ func Check(ctx context.Context, d Deps, j Job) (Outcome, error) {
 	return m.out, m.err
 }
 
+// answers reports whether the login is still good for a question: what ended the look before was not its end.
+func (m *machine) answers() bool {
+	var failed *pep.CommandError
+	return m.ep != nil && (m.err == nil || m.out.Ending == "endpoints-unseen" || errors.As(m.err, &failed) || errors.Is(m.err, pep.ErrNoAnswer))
+}
+
 func (m *machine) check(ctx context.Context) {
+	m.looking = true
 	if err := m.checkCalls(); err != nil {
 		m.found(refusal("planned-call", "Planned Call", err))
 	}
@@ -59,10 +67,18 @@ func (m *machine) check(ctx context.Context) {
 		m.failBefore(ctx, err)
 		return
 	}
-	_, running := m.ready(ctx)
-	if m.guarded && m.ep != nil && m.err == nil && ctx.Err() == nil {
-		// A stamp that may not start today is looked at as well: that is what days ahead are for.
-		if err := m.otherSyntax(ctx); err != nil {
+	served, running := m.ready(ctx)
+	if m.guarded && m.answers() && ctx.Err() == nil {
+		// A stamp that may not start today is looked at as well: that is what days ahead are for. Its health is not asked
+		// for while it rotates.
+		var err error
+		if !m.checked && !running {
+			err = m.checks(ctx, served)
+		}
+		if err == nil {
+			err = m.otherSyntax(ctx)
+		}
+		if err != nil {
 			m.failBefore(ctx, err)
 		}
 		m.learn()

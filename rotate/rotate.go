@@ -199,6 +199,8 @@ type machine struct {
 	answered bool // the stamp has answered the start that this run sent
 	info     pep.StampInformation
 	past     past
+	looking  bool // Check: what would keep a start waiting is no reason to ask no further
+	checked  bool // every question before a start was put
 }
 
 func newMachine(d Deps, j Job) *machine {

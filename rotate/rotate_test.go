@@ -685,7 +685,10 @@ func TestCheckReportsEverythingAndChangesNothing(t *testing.T) {
 				check(t, f.Found != "" && f.Wanted != "" && f.Hint != "", "finding %q lacks words: %+v", f.ID, f)
 			}
 		}
-		want := "endpoint-state identity-system update-state cmdlet-syntax stamp-health window"
+		check(t, slices.ContainsFunc(out.Findings, func(f validate.Finding) bool {
+			return f.ID == "window" && f.Result == validate.Warning && strings.Contains(f.Found, "on Saturday")
+		}), "a look days ahead: %+v", out.Findings)
+		want := "endpoint-state identity-system update-state cmdlet-syntax stamp-health"
 		check(t, strings.Join(failed, " ") == want, "failing %v, want %s", failed, want)
 		check(t, w.starts == 0 && len(w.entries) == 0, "%d starts, journal %+v", w.starts, w.entries)
 
@@ -693,6 +696,44 @@ func TestCheckReportsEverythingAndChangesNothing(t *testing.T) {
 		out, err = Check(t.Context(), w.deps(), w.job())
 		check(t, err == nil && out.Ending == "" && !slices.ContainsFunc(out.Findings, isFail), "a healthy stamp: %+v, %v", out, err)
 	})
+}
+
+// TestCheckGoesOn: what ends a run early ends no look, as long as the login answers.
+func TestCheckGoesOn(t *testing.T) {
+	for name, row := range map[string]struct {
+		setup  func(*world)
+		ending string
+		asks   bool
+	}{
+		"the last rotation failed":         {func(w *world) { w.last.State = pep.Failed }, "last-failed", true},
+		"everything is planned already":    {func(w *world) { w.rotateLeaves() }, "already-rotated", true},
+		"the endpoints cannot be read":     {func(w *world) { w.serveErr = errors.New("no network") }, "endpoints-unseen", true},
+		"the stamp says nothing":           {func(w *world) { w.statusErr = func(int) error { return pep.ErrNoAnswer } }, "unreachable", true},
+		"the question fails on the stamp":  {func(w *world) { w.statusErr = func(int) error { return &pep.CommandError{} } }, "unreachable", true},
+		"the connection is lost":           {func(w *world) { w.statusErr = func(int) error { return errDown } }, "unreachable", false},
+		"the stamp rotates":                {func(w *world) { w.last.State = pep.Running }, "still-running", false},
+		"it is another stamp":              {func(w *world) { w.info.RegionName = "west" }, "wrong-stamp", false},
+		"the start could be made just now": {func(*world) {}, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				row.setup(w)
+				out, _ := Check(t.Context(), w.deps(), w.job())
+				check(t, out.Ending == row.ending, "got %q, want %q", out.Ending, row.ending)
+				for _, id := range []string{"update-state", "stamp-health"} {
+					n := 0
+					for _, f := range out.Findings {
+						if f.ID == id {
+							n++
+						}
+					}
+					check(t, n == map[bool]int{true: 1, false: 0}[row.asks], "%d findings %s", n, id)
+				}
+				check(t, w.starts == 0 && len(w.entries) == 0, "%d starts, journal %+v", w.starts, w.entries)
+			})
+		})
+	}
 }
 
 // TestCheckLearns: a look answers for this stamp what no document says, says what it cannot tell, and warns of the root.

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	nethttp "net/http"
 	"os"
 	"path/filepath"
@@ -295,6 +296,29 @@ func TestInternalRotation(t *testing.T) {
 	}
 	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 1, "another-ran")
 	if n := s.starts(); n != 1 {
+		t.Errorf("the stamp was asked to rotate %d times", n)
+	}
+}
+
+// TestCheckDaysAhead: before the window, and with nothing on the share, a look says what is still to come and whether the stamp
+// is ready; the rotation itself is refused.
+func TestCheckDaysAhead(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, east)
+	day := time.Now().UTC().AddDate(0, 0, 2)
+	s.edit("stamp.yaml", func(text string) string {
+		return text + fmt.Sprintf("windows: [\"%s 10:00-16:00 UTC\"]\n", day.Format("Mon"))
+	})
+	s.simulate()
+	s.pack()
+	bound := s.plan("plan.json")
+	opens := "the next one opens " + day.Format(time.DateOnly) + "T10:00:00Z"
+	s.check(s.run(nil, append([]string{"rotate", "--check"}, bound...)...), 0, "rotate --check: go", "the share holds no set", opens, "certstamp stage --plan")
+	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 1, "the share holds no set")
+	s.must(nil, append([]string{"stage"}, bound...)...)
+	s.check(s.run(nil, append([]string{"rotate", "--check"}, bound...)...), 0, "rotate --check: go", opens, "certstamp rotate --plan")
+	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 1, "not-ready", opens)
+	if n := s.starts(); n != 0 {
 		t.Errorf("the stamp was asked to rotate %d times", n)
 	}
 }

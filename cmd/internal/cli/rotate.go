@@ -172,11 +172,12 @@ func (a *app) rotateCheck(ctx context.Context, b *bound, how binding) error {
 	if err := a.openWitness(b, a.journalFile(b, how.journal), sh, false); err != nil {
 		return err
 	}
+	next := "rotate"
 	if !b.witness.started() {
 		if err := a.rederive(ctx, b); err != nil {
 			return err
 		}
-		if err := a.mustBeStaged(ctx, b, sh); err != nil {
+		if next, err = a.lookAtShare(ctx, b, sh); err != nil {
 			return err
 		}
 		if err := b.notUnwatched(); err != nil {
@@ -202,7 +203,7 @@ func (a *app) rotateCheck(ctx context.Context, b *bound, how binding) error {
 			return refusedf("not-ready", "mend what the findings name", "the rotation could not start now")
 		}
 	}
-	b.entry.Outcome, b.entry.Message, b.entry.Next = "go", "rotate --check: go", b.command("rotate")
+	b.entry.Outcome, b.entry.Message, b.entry.Next = "go", "rotate --check: go", b.command(next)
 	a.doc.Stamps = append(a.doc.Stamps, b.entry)
 	return nil
 }
@@ -226,6 +227,26 @@ func (a *app) mustBeStaged(ctx context.Context, b *bound, sh stage.Share) error 
 	b.entry.Findings = append(b.entry.Findings, findings...)
 	a.doc.Stamps = append(a.doc.Stamps, b.entry)
 	return refusedf("not-staged", b.command("stage"), "the share holds %s, and the rotation needs exactly the planned one", shareWords[state])
+}
+
+// lookAtShare is mustBeStaged days ahead, when the set may still come: it adds what the share holds to the findings, and
+// names the command that comes first.
+func (a *app) lookAtShare(ctx context.Context, b *bound, sh stage.Share) (next string, err error) {
+	if b.plan.Stage == nil || sh == nil {
+		return "rotate", a.mustBeStaged(ctx, b, sh)
+	}
+	findings, state, err := stage.Check(ctx, sh, *b.plan.Stage)
+	if err != nil {
+		return "", stageFailure(ctx, b, a, err)
+	}
+	f := validate.Finding{ID: "share-set", Name: "Share Set", Result: validate.OK}
+	next = "rotate"
+	if state != stage.StatePlanned {
+		next = "stage"
+		f.Result, f.Found, f.Wanted, f.Hint = validate.Warning, "the share holds "+shareWords[state], "exactly the planned set when the rotation starts", b.command("stage")
+	}
+	b.entry.Findings = append(append(b.entry.Findings, f), findings...)
+	return next, nil
 }
 
 // rotation wires the rotate room to the world.

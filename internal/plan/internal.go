@@ -33,7 +33,6 @@ func (m *maker) internal() {
 		m.notice("from 2108 on the internal root certificate is renewed too")
 	}
 	m.acknowledgements()
-	m.rerunRules()
 	p := m.plan
 	p.Rotate = m.rotateSection(call, kind)
 	m.guardStep()

@@ -94,6 +94,9 @@ func (m *maker) everyKind() {
 		m.refuse("pep", "Privileged Endpoint", "no pep in the stamp file", "hosts, user and password", "add pep: {hosts: [...], user: ..., password: env:PEP_...} to stamp.yaml", "")
 	}
 	m.peers()
+	for _, what := range NoEffect(in) {
+		m.refuse("no-effect", "No Effect", what, "acknowledgements that the plan holds", "drop it, or plan the other kind", "")
+	}
 	if len(in.Windows) > 0 {
 		m.notice("a rotation starts only inside %s", strings.Join(in.Windows, ", "))
 	}

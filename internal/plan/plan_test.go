@@ -202,8 +202,8 @@ func TestRefusals(t *testing.T) {
 		{"no backup", "2301", func(in *Input) { in.Share.Backup = "" }, "backup"},
 		{"no PFX password", "2301", func(in *Input) { in.PFXPassword = "" }, "pfx-password"},
 		{"no access", "2301", func(in *Input) { in.Share.AccessPassword = "" }, "share-access"},
-		{"rerun anew", "2301", func(in *Input) { in.Kind, in.Fresh = Rerun, "why not" }, "rerun-fresh"},
-		{"adopt anew", "2301", func(in *Input) { in.Adopt = "it is ours" }, "adopt"},
+		{"rerun anew", "2301", func(in *Input) { in.Kind, in.Fresh = Rerun, "why not" }, "no-effect"},
+		{"adopt anew", "2301", func(in *Input) { in.Adopt = "it is ours" }, "no-effect"},
 		{"combined, not said", "1807", func(in *Input) { in.PreviouslyRotated = yes(false) }, "combined-rotation"},
 		{"second rotation below 1811", "1807", func(in *Input) { in.PreviouslyRotated, in.Combined = yes(true), "known" }, "previously-rotated"},
 		{"unknown rotation below 1811", "1807", func(in *Input) { in.Combined = "known" }, "previously-rotated"},
@@ -236,6 +236,71 @@ func TestRefusals(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNoEffect holds every acknowledgement against every kind of plan, on a release that rotates everything at once and on a
+// later one.
+func TestNoEffect(t *testing.T) {
+	say := map[string]func(*Input, string){
+		"--reason":         func(in *Input, s string) { in.Reason = s },
+		"--combined":       func(in *Input, s string) { in.Combined = s },
+		"--no-pep-check":   func(in *Input, s string) { in.NoPEPCheck = s },
+		"--identity-known": func(in *Input, s string) { in.KnowIdentity = s },
+		"--fresh":          func(in *Input, s string) { in.Fresh = s },
+		"--adopt":          func(in *Input, s string) { in.Adopt = s },
+		"--accept-health":  func(in *Input, s string) { in.AcceptHealth = []Assertion{{What: "AzsFoo", Reason: s}} },
+	}
+	if len(say)+1 != len(acknowledgements) { // and --rerun-of
+		t.Errorf("%d acknowledgements are known, and %d tried", len(acknowledgements), len(say)+1)
+	}
+	for _, row := range []struct {
+		version string
+		kind    Kind
+		of      Kind
+		take    string
+	}{
+		{"2301", External, "", "--accept-health --fresh --identity-known --no-pep-check"},
+		{"1807", External, "", "--accept-health --combined --fresh --identity-known --no-pep-check"},
+		{"2301", Internal, "", "--accept-health --fresh --reason"},
+		{"1807", Internal, "", "--accept-health --fresh --reason"},
+		{"2301", Rerun, "", "--accept-health --adopt --identity-known --no-pep-check"},
+		{"1807", Rerun, External, "--accept-health --adopt --combined --identity-known --no-pep-check"},
+		{"2301", Rerun, Internal, "--accept-health --adopt --reason"},
+		{"2301", BMC, "", ""},
+	} {
+		var took []string
+		for flag, set := range say {
+			in := given(t, row.version, policies.AAD)
+			in.Kind, in.RerunOf = row.kind, row.of
+			set(&in, "why")
+			if got := NoEffect(in); len(got) == 0 {
+				took = append(took, flag)
+			} else if len(got) != 1 || !strings.HasPrefix(got[0], flag+" has no effect") {
+				t.Errorf("%s of %s: %q", flag, row.kind, got)
+			}
+			if set(&in, " \t"); !slices.Equal(NoEffect(in), []string{flag + " gives no reason"}) {
+				t.Errorf("blank %s of %s: %q", flag, row.kind, NoEffect(in))
+			}
+		}
+		slices.Sort(took)
+		if got := strings.Join(took, " "); got != row.take {
+			t.Errorf("%s %s of %q takes\n%s, want\n%s", row.version, row.kind, row.of, got, row.take)
+		}
+	}
+	in := given(t, "2301", policies.AAD)
+	in.RerunOf, in.Adopt = Internal, "ours"
+	in.AcceptHealth = []Assertion{{What: "AzsFoo", Reason: "x"}, {What: "azsfoo", Reason: "y"}}
+	want := []string{
+		"--adopt has no effect here: it goes with --kind rerun", "--rerun-of has no effect here: it goes with --kind rerun", "--accept-health azsfoo is given twice",
+	}
+	if diff := cmp.Diff(want, NoEffect(in)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	in = given(t, "2301", policies.AAD)
+	in.Kind, in.RerunOf = Rerun, "banana"
+	if got := NoEffect(in); !slices.Equal(got, []string{`--rerun-of "banana" is neither external nor internal`}) {
+		t.Errorf("got %q", got)
 	}
 }
 

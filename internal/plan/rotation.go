@@ -39,7 +39,6 @@ func (m *maker) external() {
 	}
 	m.notice("users: public addresses of the stamp are unreachable for %s minutes once during the run, which takes about an hour; applications must reconnect by themselves", m.facts.OutageMinutes)
 	m.acknowledgements()
-	m.rerunRules()
 
 	p := m.plan
 	p.Stage = m.stageSection()
@@ -184,15 +183,6 @@ func (m *maker) acknowledgements() {
 	}
 	if m.in.Adopt != "" {
 		m.assert(AssertAdopt, "continue a rotation that certstamp did not start", m.in.Adopt)
-	}
-}
-
-func (m *maker) rerunRules() {
-	if m.in.Kind == Rerun && m.in.Fresh != "" {
-		m.refuse("rerun-fresh", "Rerun Or Fresh", "a rerun that starts anew", "one of the two", "drop --fresh, or plan --kind external", "")
-	}
-	if m.in.Kind != Rerun && m.in.Adopt != "" {
-		m.refuse("adopt", "Adopt", "--adopt on a plan that starts anew", "a rerun", "use --kind rerun", "")
 	}
 }
 

@@ -247,3 +247,25 @@ func (s *stand) emptied(name string) (undo func()) {
 	}
 	return undo
 }
+
+// TestPlanWithoutEffect: what a plan has no place for is refused before anything is looked at, all of it together.
+func TestPlanWithoutEffect(t *testing.T) {
+	s := newStand(t, east)
+	for _, row := range []struct{ args, says []string }{
+		{[]string{"--reason", "alert: x", "--combined", "yes"}, []string{"--reason has no effect", "--combined has no effect"}},
+		{
+			[]string{"--kind", "bmc", "--fresh", "z", "--accept-health", "AzsFoo=why"},
+			[]string{"--fresh has no effect", "--accept-health has no effect"},
+		},
+		{[]string{"--kind", "rerun", "--rerun-of", "banana"}, []string{`--rerun-of "banana"`, "external nor internal"}},
+		{[]string{"--kind", "external", "--rerun-of", "internal"}, []string{"--rerun-of has no effect", "--kind rerun"}},
+		{[]string{"--fresh", "   "}, []string{"--fresh gives no reason"}},
+		{[]string{"--accept-health", "AzsFoo=x", "--accept-health", "AzsFoo=y"}, []string{"AzsFoo is given twice"}},
+	} {
+		a := s.run(nil, append([]string{"plan", "--stamp", s.name(), "--out", "../no.json"}, row.args...)...)
+		s.check(a, 2, append(row.says, "hint: ")...)
+		if _, err := os.Stat(filepath.Join(s.w.Dir, "no.json")); err == nil {
+			t.Errorf("%v: a plan was written", row.args)
+		}
+	}
+}

@@ -110,6 +110,9 @@ func (a *app) plans(ctx context.Context, w wanted, out string) error {
 	if err != nil {
 		return err
 	}
+	if err := noEffect(jobs, w); err != nil {
+		return err
+	}
 	a.doc.AsOf = w.asOf.Format(time.RFC3339)
 	var refused []string
 	for _, j := range jobs {
@@ -130,6 +133,25 @@ func (a *app) plans(ctx context.Context, w wanted, out string) error {
 	}
 	if len(refused) > 0 {
 		return refusedf("plan-refused", "mend what the findings name, then plan again", "no plan for %s", strings.Join(refused, ", "))
+	}
+	return nil
+}
+
+// noEffect refuses what was said and would be in no plan. Over several stamps, one that has a place for it is enough.
+func noEffect(jobs []*job, w wanted) error {
+	var idle []string
+	for i, j := range jobs {
+		of := plan.NoEffect(plan.Input{
+			Kind: w.kind, RerunOf: w.rerunOf, Version: j.stamp.Version, Policy: j.policy, AcceptHealth: w.acceptHealth, Combined: w.combined,
+			Reason: w.reason, NoPEPCheck: w.noPEPCheck, Fresh: w.fresh, Adopt: w.adopt, KnowIdentity: w.identity,
+		})
+		if i == 0 {
+			idle = of
+		}
+		idle = slices.DeleteFunc(idle, func(s string) bool { return !slices.Contains(of, s) })
+	}
+	if len(idle) > 0 {
+		return usagef("drop it, or plan the kind that it belongs to; certstamp plan --help has each", "%s", strings.Join(idle, "\n"))
 	}
 	return nil
 }

@@ -39,6 +39,7 @@ type Session struct {
 	broken error // why no further command can run
 	early  int   // Receives in a row that came back empty at once
 
+	unknown  sync.Map // psrp.MessageType of what was ignored and told
 	closing  atomic.Bool
 	cancelMu sync.Mutex
 	cancel   context.CancelFunc // of what the run is doing right now
@@ -129,8 +130,12 @@ func (s *Session) open(ctx context.Context) error {
 	}
 }
 
+// ignored says once for each type of message that it is one we do not know: nothing of it is shown but its size.
 func (s *Session) ignored(ctx context.Context, i psrp.Ignored) {
-	s.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "message ignored", slog.String("type", fmt.Sprintf("%#08x", uint32(i.Type))), slog.Int("bytes", i.Size))
+	if _, told := s.unknown.LoadOrStore(i.Type, true); told {
+		return
+	}
+	s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "message ignored", slog.String("type", fmt.Sprintf("%#08x", uint32(i.Type))), slog.Int("bytes", i.Size))
 }
 
 // createAttempts is what Windows' own client takes.

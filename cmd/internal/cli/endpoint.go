@@ -26,7 +26,7 @@ func (a *app) endpointConfig(p plan.PEP, simulated bool) (pep.Config, error) {
 	}
 	cfg := pep.Config{
 		Hosts: p.Hosts, TLS: p.TLS, Pin: p.Pin, User: p.User, Configuration: p.Configuration, Simulated: simulated,
-		Logins: &pep.Logins{}, IdleTimeout: readingIdle,
+		Logins: &pep.Logins{}, IdleTimeout: readingIdle, Logger: a.warnings(),
 	}
 	if simulated {
 		// A simulated hour takes seconds, and so do the silences in it.

@@ -261,14 +261,24 @@ func parseCall(p *policies.Policy, args []string) (plan.Call, policies.Cmdlet, e
 	cmdlet := p.Cmdlets()[i]
 	call := plan.Call{Cmdlet: cmdlet.Name, Parameters: []plan.Parameter{}}
 	var problems []error
-	position := 0
+	named := func(arg string) int {
+		name, _, _ := strings.Cut(arg, "=")
+		return slices.IndexFunc(cmdlet.Parameters, func(q policies.CmdletParameter) bool { return strings.EqualFold(q.Name, name) })
+	}
+	// As at a prompt, what names no parameter fills the first position that nothing by name takes.
+	var free []int
+	for position := 1; position <= len(cmdlet.Parameters); position++ {
+		at := slices.IndexFunc(cmdlet.Parameters, func(q policies.CmdletParameter) bool { return q.Position == position })
+		if at >= 0 && !slices.ContainsFunc(args[1:], func(arg string) bool { return named(arg) == at }) {
+			free = append(free, at)
+		}
+	}
 	for _, arg := range args[1:] {
 		name, value, given := strings.Cut(arg, "=")
-		at := slices.IndexFunc(cmdlet.Parameters, func(q policies.CmdletParameter) bool { return strings.EqualFold(q.Name, name) })
-		if at < 0 && !given {
-			// A bare word fills the next positional parameter, as at a prompt.
-			position++
-			at = slices.IndexFunc(cmdlet.Parameters, func(q policies.CmdletParameter) bool { return q.Position == position })
+		at := named(arg)
+		// A misspelt name must not become a value of something that changes the stamp.
+		if at < 0 && len(free) > 0 && (!given || cmdlet.ReadOnly) {
+			at, free = free[0], free[1:]
 			value, given = arg, true
 		}
 		if at < 0 {

@@ -34,7 +34,6 @@ func (a *app) recorded(cfg *pep.Config) error {
 	}
 	var sessions atomic.Int32
 	cfg.Hide = a.redactor.Known()
-	cfg.Logger = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: untimed}))
 	cfg.Record = func(host string) io.WriteCloser {
 		var name string
 		var f *os.File
@@ -64,6 +63,12 @@ func fileWord(host string) string {
 		}
 		return r
 	}, host)
+}
+
+// warnings are what the layers below say that a person should see: a message of a type that nobody knows, a recording that
+// ended early. The handler quotes whatever is foreign in them.
+func (a *app) warnings() *slog.Logger {
+	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: untimed}))
 }
 
 func untimed(_ []string, at slog.Attr) slog.Attr {

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
 	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/internal/stamp"
 	"github.com/certstamp/certstamp/rotate/pep"
 )
 
@@ -33,28 +35,46 @@ func rotationTimes(b *bound, last pep.Status, runs []keptRun, now time.Time) (fr
 
 // logCommand is what a person runs on the workstation that reaches the endpoint. Scripts are not allowed there, so
 // everything is an argument. No role is filtered out: which ones a rotation touches is documented nowhere.
-func logCommand(p *plan.Plan, from, to time.Time) string {
-	host, user := "ERCS-ADDRESS", `DOMAIN\CloudAdmin`
-	for _, e := range []*plan.PEP{pepSection(p)} {
-		if e == nil {
-			continue
-		}
-		if len(e.Hosts) > 0 {
-			host = e.Hosts[0]
-		}
+func logCommand(p *plan.Plan, from, until time.Time) string {
+	to, user := "-ComputerName 'ERCS-ADDRESS' -ConfigurationName "+quotePS(stamp.DefaultConfiguration), `DOMAIN\CloudAdmin`
+	if e := pepSection(p); e != nil {
 		user = e.User
+		if len(e.Hosts) > 0 {
+			to = connectionPS(e)
+		}
 	}
 	const layout = "2006-01-02T15:04:05Z"
 	return fmt.Sprintf(`# Run this in Windows PowerShell on the workstation that may reach the privileged endpoint, with a share of your own for \\SERVER\LOGS.
 # Not the share of the certificates: logs are large, and private keys lie there.
 $share   = Get-Credential -Message 'an account that may write to the share'
 $option  = New-PSSessionOption -Culture en-US -UICulture en-US
-$session = New-PSSession -ComputerName %s -ConfigurationName PrivilegedEndpoint -Credential (Get-Credential %s) -SessionOption $option
+$session = New-PSSession %s -Credential (Get-Credential %s) -SessionOption $option
 Invoke-Command -Session $session -ScriptBlock { param($path, $credential, $from, $to)
     Get-AzureStackLog -OutputSharePath $path -OutputShareCredential $credential -FromDate $from -ToDate $to
 } -ArgumentList '\\SERVER\LOGS', $share, ([DateTime]::Parse('%s').ToUniversalTime()), ([DateTime]::Parse('%s').ToUniversalTime())
 Remove-PSSession $session
-`, quotePS(host), quotePS(user), from.Format(layout), to.Format(layout))
+`, to, quotePS(user), from.Format(layout), until.Format(layout))
+}
+
+// connectionPS are the parameters by which New-PSSession reaches the first host of an endpoint as we do: it takes no port
+// inside the name.
+func connectionPS(e *plan.PEP) string {
+	host, port, err := net.SplitHostPort(e.Hosts[0])
+	if err != nil {
+		host, port = strings.Trim(e.Hosts[0], "[]"), ""
+	}
+	configuration := e.Configuration
+	if configuration == "" {
+		configuration = stamp.DefaultConfiguration
+	}
+	out := "-ComputerName " + quotePS(host)
+	if port != "" {
+		out += " -Port " + quotePS(port)
+	}
+	if e.TLS {
+		out += " -UseSSL"
+	}
+	return out + " -ConfigurationName " + quotePS(configuration)
 }
 
 func pepSection(p *plan.Plan) *plan.PEP {

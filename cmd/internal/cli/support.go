@@ -109,6 +109,13 @@ func (a *app) support(ctx context.Context, file, out, journalFile string) error 
 	return nil
 }
 
+// referencesOf are all secrets that a stamp file refers to.
+func referencesOf(s *stamp.Stamp) []secret.Ref {
+	return []secret.Ref{
+		s.PFXPassword, s.AgeIdentity, s.Share.Password, s.Share.AccessPassword, s.PEP.Password, s.PEP.TranscriptsPassword, s.BMC.NewPassword,
+	}
+}
+
 // knowSecrets resolves every reference of plan and stamp file that leads to something, so that it can be taken out of every
 // text.
 func (a *app) knowSecrets(p *plan.Plan, s *stamp.Stamp) {
@@ -133,7 +140,7 @@ func (a *app) knowSecrets(p *plan.Plan, s *stamp.Stamp) {
 		call(p.BMC.Call)
 	}
 	if s != nil {
-		for _, r := range []secret.Ref{s.PFXPassword, s.AgeIdentity, s.Share.Password, s.Share.AccessPassword, s.PEP.Password, s.BMC.NewPassword} {
+		for _, r := range referencesOf(s) {
 			list = append(list, reference(r))
 		}
 	}

@@ -76,7 +76,7 @@ func TestRotationsUnderFaults(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("seed %d\n%s", seed, total)
+	tell(t, "rotations under faults: seed %d; %s", seed, strings.ReplaceAll(total.String(), "\n", "; "))
 }
 
 // tally counts what happened.

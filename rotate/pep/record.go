@@ -3,6 +3,7 @@ package pep
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/certstamp/certstamp/rotate/psrp"
@@ -30,6 +31,9 @@ type Record struct {
 	Text    string       `json:"text"`
 	Percent int          `json:"percent,omitempty"` // of a progress record; -1 unknown
 	Error   *ErrorRecord `json:"error,omitempty"`
+	// Object is what the text does not keep, as JSON says it: the value of an output that is no text, the parts of a progress
+	// or information record. Bounded, and secure strings only as [redacted].
+	Object any `json:"-"`
 }
 
 // ErrorRecord is an error as the stamp describes it, whole.
@@ -54,7 +58,11 @@ const (
 func recordOf(r psrp.Record) Record {
 	switch x := r.(type) {
 	case psrp.Output:
-		return Record{Kind: OutputRecord, Text: cut(clixml.Text(x.Value), maxText)}
+		r := Record{Kind: OutputRecord, Text: cut(clixml.Text(x.Value), maxText)}
+		if _, isText := x.Value.(string); !isText {
+			r.Object = plain(x.Value)
+		}
+		return r
 	case psrp.ErrorRecord:
 		e := errorOf(x)
 		return Record{Kind: ErrorKind, Text: cut(e.Message, maxText), Error: &e}
@@ -65,7 +73,14 @@ func recordOf(r psrp.Record) Record {
 	case psrp.Debug:
 		return Record{Kind: DebugRecord, Text: cut(x.Text, maxText)}
 	case psrp.Information:
-		return Record{Kind: InformationRecord, Text: cut(x.Text, maxText)}
+		i := informationParts{Source: cut(x.Source, maxText)}
+		for _, tag := range x.Tags[:min(len(x.Tags), 64)] {
+			i.Tags = append(i.Tags, cut(tag, 512))
+		}
+		if !x.Time.IsZero() {
+			i.Time = x.Time.Format(time.RFC3339Nano)
+		}
+		return Record{Kind: InformationRecord, Text: cut(x.Text, maxText), Object: i}
 	case psrp.Progress:
 		text := x.Activity
 		for _, more := range []string{x.Status, x.CurrentOperation} {
@@ -73,7 +88,10 @@ func recordOf(r psrp.Record) Record {
 				text += ": " + more
 			}
 		}
-		return Record{Kind: ProgressRecord, Text: cut(text, maxText), Percent: int(x.Percent)}
+		return Record{Kind: ProgressRecord, Text: cut(text, maxText), Percent: int(x.Percent), Object: progressParts{
+			Activity: cut(x.Activity, maxText), Status: cut(x.Status, maxText), Operation: cut(x.CurrentOperation, maxText),
+			Percent: int(x.Percent), SecondsLeft: int(x.SecondsLeft), Completed: x.Completed,
+		}}
 	case psrp.Unreadable:
 		return Record{Kind: UnreadableRecord, Text: fmt.Sprintf("a message of type %v does not decode: %v", x.Type, x.Err)}
 	}

@@ -110,7 +110,7 @@ func (a *app) pep(ctx context.Context, k asking, args []string) error {
 	stream := slices.Contains(a.formats, "text")
 	a.doc.Streamed = stream
 	sink := func(r pep.Record) {
-		kept := report.Record{Stream: string(r.Kind), Value: r.Text}
+		kept := report.Record{Stream: string(r.Kind), Value: r.Text, Object: r.Object}
 		if r.Error != nil {
 			kept.Detail = errorText(*r.Error)
 		}

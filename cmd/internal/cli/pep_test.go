@@ -62,6 +62,14 @@ func TestPEP(t *testing.T) {
 	if strings.Join(streams, " ") != "information output" {
 		t.Errorf("streams: %v", streams)
 	}
+	if said := a.doc.Records[len(a.doc.Records)-1]; said.Object != true || said.Value != "True" {
+		t.Errorf("an output that is a truth value: %+v", said)
+	}
+	// An object stays one for tools, beside its text for people.
+	a = s.must(nil, with("Get-AzureStackStampInformation")...)
+	if o, ok := a.doc.Records[0].Object.(map[string]any); !ok || o["RegionName"] != "east" {
+		t.Errorf("the stamp information is %+v", a.doc.Records)
+	}
 }
 
 // TestOtherEndpoint asks a JEA endpoint that is no stamp's, whose cmdlets no table has.

@@ -134,7 +134,8 @@ type Comparison struct {
 // Record is one record of a cmdlet's streams.
 type Record struct {
 	Stream string `json:"stream"`
-	Value  any    `json:"value"`
+	Value  any    `json:"value"`            // as text
+	Object any    `json:"object,omitempty"` // what the text does not keep: an output that is no text, parts of progress and information
 	Detail string `json:"detail,omitempty"` // of an error record: everything the endpoint said of it
 }
 

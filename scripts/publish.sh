@@ -61,8 +61,21 @@ The action, with its binaries:
 NOTES
 set -- --verify-tag --title "$tag" --notes-file "$notes"
 case $tag in *-*) set -- "$@" --prerelease ;; esac
-if gh release view "$tag" >/dev/null 2>&1; then
+# A run may have ended in the middle: what there is is a draft, which is completed, or a release, which is not touched any more.
+case $(gh release view "$tag" --json isDraft --jq .isDraft 2>/dev/null || :) in
+true)
 	gh release upload "$tag" --clobber dist/release/*
-else
-	gh release create "$tag" "$@" dist/release/*
-fi
+	gh release edit "$tag" --draft=false
+	;;
+false)
+	there=$(mktemp -d)
+	trap 'rm -rf "$notes" "$there"' EXIT
+	gh release download "$tag" --dir "$there"
+	diff -rq dist/release "$there" || {
+		echo "publish: $tag is published with other files" >&2
+		exit 1
+	}
+	echo "publish: $tag is published already, with exactly these files"
+	;;
+*) gh release create "$tag" "$@" dist/release/* ;;
+esac

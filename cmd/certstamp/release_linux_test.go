@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -354,13 +355,15 @@ func TestPublish(t *testing.T) {
 			if err := os.Mkdir(bin, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			made := filepath.Join(base, "made")
+			made, released := filepath.Join(base, "made"), filepath.Join(base, "released")
 			s.put(filepath.Join(bin, "gh"), `#!/bin/sh
 case $2 in
-view) [ -f '`+made+`' ]; exit ;;
-create) touch '`+made+`' ;;
+view) cat '`+made+`' 2>/dev/null; exit ;;
+download) cp '`+released+`'/* "$5"; exit ;;
+create) echo true >'`+made+`' ;;
+edit) echo false >'`+made+`' ;;
 esac
-printf '%s\n' "$@" >'`+called+`'
+printf '%s\n' "$@" >>'`+called+`'
 [ "$2" = create ] || exit 0
 while [ "$1" != --notes-file ]; do shift; done
 cat "$2" >>'`+called+`'
@@ -419,14 +422,27 @@ cat "$2" >>'`+called+`'
 				t.Errorf("gh was called with %s", gh)
 			}
 
-			// A run that ended half-way is repeated: the same commit, and the files once more.
-			git(s.action, "reset", "-q", source)
-			if b, err := publish(); err != nil || git(remote, "rev-parse", "action-"+row.tag) != commit {
-				t.Errorf("again: %v\n%s", err, b)
+			// A run that ended half-way left a draft. It is repeated: the same commit, the files once more, and then they are published.
+			again := func(want string, ok bool) {
+				t.Helper()
+				_ = os.Remove(called)
+				git(s.action, "reset", "-q", source)
+				b, err := publish()
+				if (err == nil) != ok || git(remote, "rev-parse", "action-"+row.tag) != commit {
+					t.Errorf("again: %v\n%s", err, b)
+				}
+				if gh, _ := os.ReadFile(called); !regexp.MustCompile(want).MatchString(string(gh)) {
+					t.Errorf("again gh was called with %s", gh)
+				}
 			}
-			if gh, _ := os.ReadFile(called); !strings.HasPrefix(string(gh), "release\nupload\n"+row.tag+"\n--clobber\n") {
-				t.Errorf("again gh was called with %s", gh)
+			again(`\Arelease\nupload\n`+row.tag+`\n--clobber\n(?s:.*)\nrelease\nedit\n`+row.tag+`\n--draft=false\n\z`, true)
+			// What is published may be immutable, so it is only compared.
+			if err := os.CopyFS(released, os.DirFS(filepath.Join(s.action, "dist", "release"))); err != nil {
+				t.Fatal(err)
 			}
+			again(`\A\z`, true)
+			s.put(filepath.Join(released, "page.json"), "{ }", 0o644)
+			again(`\A\z`, false)
 
 			pinned := filepath.Join(base, "pinned")
 			git(base, "clone", "-q", remote, pinned)

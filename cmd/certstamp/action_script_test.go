@@ -30,6 +30,7 @@ type scripted struct {
 	t                              *testing.T
 	shell, action, temp, workspace string
 	record                         string
+	env                            []string // besides what a runner sets
 }
 
 func newScripted(t *testing.T, shell string) *scripted {
@@ -70,6 +71,7 @@ func (s *scripted) run(inputs map[string]string) (int, string, string) {
 	for _, name := range []string{"COMMAND", "STAMP", "PLAN", "PLAN_SHA256", "FORMATS", "ARGS", "WORKING_DIRECTORY", "BINARY", "BINARY_SHA256", "ALLOW_BUILD"} {
 		cmd.Env = append(cmd.Env, "CERTSTAMP_IN_"+name+"="+inputs[name])
 	}
+	cmd.Env = append(cmd.Env, s.env...)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
@@ -183,10 +185,20 @@ func TestActionBuilds(t *testing.T) {
 		seen := filepath.Join(s.workspace, "seen")
 		s.put(filepath.Join(bin, "go"), fmt.Sprintf("#!/bin/sh\nenv >'%s'\nwhile [ \"$1\" != -o ]; do shift; done\nprintf '%%s' '#!/bin/sh\nexit 7\n' >\"$2\"\nchmod +x \"$2\"\n", seen), 0o755)
 		t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+		network := []string{"HTTP_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+		for _, name := range network {
+			s.env = append(s.env, name+"=of "+name)
+		}
 		code, said, _ := s.run(map[string]string{"COMMAND": "status", "ALLOW_BUILD": "true"})
 		env, _ := os.ReadFile(seen)
 		if code != 7 || said != "" || strings.Contains(string(env), "canary") || strings.Contains(string(env), "CERTSTAMP_IN") || !strings.Contains(string(env), "CGO_ENABLED=0") {
 			t.Errorf("exit %d, said %q, the compiler saw\n%s", code, said, env)
+		}
+		// Modules come through a proxy, whose certificate a CA of the company vouches for.
+		for _, name := range network {
+			if !strings.Contains(string(env), name+"=of "+name+"\n") {
+				t.Errorf("the compiler does not get %s", name)
+			}
 		}
 	})
 }

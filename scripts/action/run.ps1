@@ -63,7 +63,7 @@ if ($binary) {
 		# The compiler gets what it needs to find its modules, and no secret of this step.
 		$start = New-Object Diagnostics.ProcessStartInfo 'go.exe', ('build -C ' + (ConvertTo-Argument $action) + ' -trimpath -buildvcs=false -ldflags="-s -w -buildid=" -o ' + (ConvertTo-Argument $program) + ' ./cmd/certstamp')
 		$start.UseShellExecute = $false
-		$keep = 'PATH PATHEXT SYSTEMROOT TEMP TMP USERPROFILE LOCALAPPDATA APPDATA GOROOT GOPATH GOMODCACHE GOCACHE GOFLAGS GOPROXY GONOPROXY GOSUMDB GONOSUMDB GOPRIVATE HTTP_PROXY HTTPS_PROXY NO_PROXY'.Split(' ')
+		$keep = 'PATH PATHEXT SYSTEMROOT TEMP TMP USERPROFILE LOCALAPPDATA APPDATA GOROOT GOPATH GOMODCACHE GOCACHE GOFLAGS GOPROXY GONOPROXY GOSUMDB GONOSUMDB GOPRIVATE HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR'.Split(' ') # in any letter case
 		foreach ($key in @($start.EnvironmentVariables.Keys)) { if ($keep -notcontains $key) { $start.EnvironmentVariables.Remove($key) } }
 		$start.EnvironmentVariables['CGO_ENABLED'] = '0'; $start.EnvironmentVariables['GOTOOLCHAIN'] = 'local'; $start.EnvironmentVariables['GOWORK'] = 'off'
 		$go = [Diagnostics.Process]::Start($start)

@@ -28,7 +28,8 @@ verified() { # file, digest, what to do otherwise
 build() {
 	command -v go >/dev/null 2>&1 || fail "allow-build is set and there is no go in PATH" "install Go, or give the input binary"
 	# The compiler gets what it needs to find its modules, and no secret of this step.
-	keep=" PATH HOME TMPDIR GOROOT GOPATH GOMODCACHE GOCACHE GOFLAGS GOPROXY GONOPROXY GOSUMDB GONOSUMDB GOPRIVATE HTTP_PROXY HTTPS_PROXY NO_PROXY "
+	keep=" PATH HOME TMPDIR GOROOT GOPATH GOMODCACHE GOCACHE GOFLAGS GOPROXY GONOPROXY GOSUMDB GONOSUMDB GOPRIVATE "
+	keep="$keep HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy SSL_CERT_FILE SSL_CERT_DIR "
 	(
 		for name in $(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p'); do
 			case $keep in *" $name "*) ;; *) unset "$name" 2>/dev/null || : ;; esac

@@ -12,7 +12,7 @@ ENV CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off
 RUN go build -trimpath -buildvcs=false -ldflags="-s -w -buildid= -X main.version=${VERSION}" -o /out/certstamp ./cmd/certstamp
 
 # --build-context build=FOLDER puts a folder with out/certstamp and etc/ssl/certs/ca-certificates.crt in the place of the stage
-# above, and the image is made of files that are there already: scripts/image.sh and the release do that.
+# above, and the image is made of files that are there already: scripts/image.sh does that.
 FROM scratch
 ARG VERSION=devel
 ARG REVISION=unknown

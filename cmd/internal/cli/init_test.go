@@ -75,6 +75,23 @@ func TestInit(t *testing.T) {
 	if err != nil || files != 12 {
 		t.Errorf("%d files, %v", files, err)
 	}
+	text := func(name string) string {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Error(err)
+		}
+		return string(b)
+	}
+	for _, path := range []string{"/stamps/", "/policies/", "/policy.yaml", "/roots/", "/recipients.txt", "/stamp.schema.json", "/.github/", "/azure-pipelines.yml", "/CODEOWNERS"} {
+		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(path) + ` +@`).MatchString(text("CODEOWNERS")) {
+			t.Errorf("nobody owns %s", path)
+		}
+	}
+	for line := range strings.Lines(text("README.md")) {
+		if strings.HasPrefix(line, "certstamp csr") && !strings.Contains(line, "--recipient ") || strings.HasPrefix(line, "certstamp pack") && !strings.Contains(line, "--key-identity ") {
+			t.Errorf("README.md shows a command that is refused: %s", line)
+		}
+	}
 }
 
 // TestInitOverwritesNothing: not even a link that leads nowhere, and it writes nothing beside what is there.

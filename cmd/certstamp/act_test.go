@@ -122,6 +122,9 @@ func (g *gitops) pullRequest(t *testing.T) {
 	ended(t, r, map[string]string{"discover": "success", "validate-1": "success", "validate-2": "success"})
 	r.has(t, "discover", "any", "true")
 	r.has(t, "discover", "matrix", `{"include":[{"stamp":"east","path":"stamps/east","runner":["self-hosted","paw-east"]},{"stamp":"west","path":"stamps/west","runner":["self-hosted","paw-west"]}]}`)
+	if b, err := os.ReadFile(filepath.Join(g.artifacts, "101", "discover", "comment.md")); err != nil || !strings.Contains(string(b), "`discover`") {
+		t.Errorf("discover leaves the page %q, %v", b, err)
+	}
 	for i, stamp := range []string{"east", "west"} {
 		job := fmt.Sprintf("validate-%d", i+1)
 		r.has(t, job, "stamps", `["`+stamp+`"]`)

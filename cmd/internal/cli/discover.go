@@ -29,8 +29,8 @@ func (a *app) discoverCommand() *cobra.Command {
 		Use:   "discover",
 		Short: "find the stamps that a change concerns, for the jobs of a pipeline",
 		Long: "Compares two commits, those of the event (GITHUB_EVENT_PATH) or --base and --head, and prints the stamps that differ as a matrix with\n" +
-			"the labels of their runners. Warns where a change sends credentials elsewhere, and refuses the deletion of a stamp. It reads commits,\n" +
-			"not the work tree, and needs no secret and no network.",
+			"the labels of their runners. Warns where a change sends credentials elsewhere, and refuses the deletion of a stamp, or warns of it once\n" +
+			"it was pushed. It reads commits, not the work tree, and needs no secret and no network.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.span(base, head)
@@ -128,22 +128,38 @@ func (a *app) discover(ctx context.Context, s span) error {
 		a.doc.Stamps = append(a.doc.Stamps, entry)
 		taken = append(taken, st)
 	}
+	gone := takenAway(before, after)
+	switch {
+	case len(gone) == 0:
+	case s.landed:
+		// It was refused as a pull request; refusing it once more would keep the other stamps from their certificates.
+		for _, name := range gone {
+			a.doc.Stamps = append(a.doc.Stamps, report.Stamp{Stamp: name, Outcome: "deleted", Verdict: validate.Warn, Findings: []validate.Finding{{
+				ID: "stamp-deleted", Name: "Stamp", Result: validate.Warning, Found: "this change takes away the stamp", Wanted: "its file, as long as it is there",
+				Hint: "if it is gone for good, remove its environments with their secrets, and its runner: nobody plans or watches its certificates any more",
+			}}})
+		}
+	default:
+		return refusedf("stamp-deleted", "a stamp that is still there needs its file, also under another folder; where it is not, an administrator merges this past the check",
+			"the change takes away the stamp %q: nobody would plan or watch its certificates any more", gone)
+	}
+	return a.jobsAre(taken)
+}
+
+// takenAway names the stamps of before that are not there any more, and the files of those that could not be read.
+func takenAway(before, after *stampsAt) []string {
 	var gone []string
 	for _, st := range before.stamps {
 		if !slices.ContainsFunc(after.stamps, func(n *stamp.Stamp) bool { return n.Name == st.Name }) {
-			gone = append(gone, fmt.Sprintf("%q", st.Name))
+			gone = append(gone, st.Name)
 		}
 	}
 	for _, f := range before.unreadable {
 		if _, ok := after.tree.blobs[f]; !ok {
-			gone = append(gone, fmt.Sprintf("%q", f))
+			gone = append(gone, f)
 		}
 	}
-	if len(gone) > 0 {
-		return refusedf("stamp-deleted", "a stamp that is still there needs its file, also under another folder; where it is not, an administrator merges this past the check",
-			"the change takes away the stamp %s: nobody would plan or watch its certificates any more", strings.Join(gone, ", "))
-	}
-	return a.jobsAre(taken)
+	return gone
 }
 
 // stampsAt is the stamps of one commit.

@@ -234,6 +234,12 @@ func discover(t *testing.T, sub string) {
 		if a.code != 1 || a.doc.Error.Reason != "stamp-deleted" || !strings.Contains(a.doc.Error.Message, `"south"`) || out["any"] != "" {
 			t.Errorf("exit %d %+v, outputs %q", a.code, a.doc.Error, out)
 		}
+		// Once it is on the branch, the other stamps get what they are due all the same.
+		c.write("stamps/west-1/stamp.yaml", stampFile("west", "10.0.1.1")+"# changed\n")
+		a, out = c.event("push", push(before, c.commit()))
+		if a.code != 0 || !strings.Contains(taken(a), "west") || strings.Contains(out["stamps"], "south") || !strings.Contains(a.stderr, "::warning") || !strings.Contains(a.stdout, "takes away the stamp") {
+			t.Errorf("pushed: exit %d, took %q, outputs %q\n%s%s", a.code, taken(a), out, a.stdout, a.stderr)
+		}
 	})
 
 	t.Run("a stamp under another name", func(t *testing.T) {

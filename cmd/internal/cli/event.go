@@ -13,6 +13,7 @@ const maxEvent = 32 << 20
 type span struct {
 	base, head string
 	fork       bool   // base is a branch's tip: what counts is where head left it
+	landed     bool   // it is on its branch already: nothing that it does can be refused any more
 	everything string // why every stamp is taken; then there is no base
 	nothing    string // why none is
 }
@@ -53,7 +54,7 @@ func eventOf(name string, payload []byte) (span, error) {
 		}
 		s = span{base: e.MergeGroup.Base, head: e.MergeGroup.Head, fork: true}
 	case "push":
-		s = span{base: e.Before, head: e.After}
+		s = span{base: e.Before, head: e.After, landed: true}
 		if e.Deleted || zeros(e.After) {
 			return span{nothing: "the branch was deleted"}, nil
 		}

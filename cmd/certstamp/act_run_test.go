@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -36,7 +37,7 @@ type trigger struct {
 	payload        map[string]any
 	inputs         map[string]string
 	secrets, vars  map[string]string
-	run            string // its number
+	run, attempt   string // its number, and which time it runs; empty: the first
 	intruder       string // a program that gets each artifact that is stored
 }
 
@@ -63,7 +64,7 @@ func (g *gitops) act(t *testing.T, repo string, tr trigger) *workflowRun {
 		tr.name, "--workflows", filepath.Join(".github", "workflows", tr.workflow), "--eventpath", file("event.json", string(payload)), "--json", "--strict", "--no-cache-server",
 		"--action-cache-path", filepath.Join(dir, "cache"), "--secret-file", file("secrets", dotenv(tr.secrets)), "--var-file", file("vars", dotenv(tr.vars)),
 		"--env-file", file("env", dotenv(map[string]string{
-			"GITHUB_RUN_ID": tr.run, "GITHUB_REPOSITORY": "contoso/stamps", "ARTIFACTS": g.artifacts, "ARTIFACTS_INTRUDER": tr.intruder,
+			"GITHUB_RUN_ID": tr.run, "GITHUB_RUN_ATTEMPT": cmp.Or(tr.attempt, "1"), "GITHUB_REPOSITORY": "contoso/stamps", "ARTIFACTS": g.artifacts, "ARTIFACTS_INTRUDER": tr.intruder,
 		})),
 	}
 	for name, value := range tr.inputs {

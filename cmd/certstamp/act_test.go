@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -33,6 +34,7 @@ func TestWorkflows(t *testing.T) {
 		t.Run("tampered plan", g.tamperedPlan)
 		t.Run("another commit", g.anotherCommit)
 		t.Run("expired plan", g.expiredPlan)
+		t.Run("another target", g.anotherTarget)
 		t.Run("another twin", g.anotherTwin)
 		t.Run("changed host", g.changedHost)
 		t.Run("by hand", g.byHand)
@@ -42,7 +44,10 @@ func TestWorkflows(t *testing.T) {
 		t.Fatalf("a stamp or its share was touched: before\n%s\nafter\n%s", before, after)
 	}
 	t.Run("deploy", g.deploy)
-	t.Run("typed approval", g.typedApproval)
+	t.Run("after it", func(t *testing.T) {
+		t.Run("typed approval", g.typedApproval) // of east
+		t.Run("controllers", g.controllers)      // of west
+	})
 }
 
 // ended holds a run against how each of its jobs should have ended. A job that was skipped has no result.
@@ -142,22 +147,28 @@ func (g *gitops) pullRequest(t *testing.T) {
 	}
 }
 
-// brokenCertificate: the CA forgot a name. The other stamp is judged all the same, and the reports of the broken one are kept.
+// brokenCertificate: the CA forgot a name. The other stamp is judged all the same, and the reports of the broken one are kept. act
+// has one result for all legs of a matrix, the worse one of those that have ended: what the good leg did is in its own outputs and files.
 func (g *gitops) brokenCertificate(t *testing.T) {
 	repo := g.clone(t, g.head)
-	g.answer(t, repo, "east", "*.blob")
-	g.pack(t, repo, "east")
+	g.answer(t, repo, "west", "*.blob")
+	g.pack(t, repo, "west")
 	head := g.commit(t, repo, "a certificate without its name")
 	t.Parallel()
 	tr := pull(g.base, head)
 	tr.run = "102"
 	r := g.act(t, repo, tr)
-	delete(r.jobs, "validate-2") // act says of a leg of a matrix how the legs before it ended; its own outputs are its own
-	r.has(t, "validate-2", "result", "done")
-	ended(t, r, map[string]string{"discover": "success", "validate-1": "failure"})
-	r.refused(t, "validate-1", "validate: findings", "`ACSBlob/ACSBlob.pfx.age`", "Fail DNS Names", "wrong-name.azurestack.contoso.example", "*.blob.east.azurestack.contoso.example")
+	ended(t, r, map[string]string{"discover": "success", "validate-1": cmp.Or(r.jobs["validate-1"], "success"), "validate-2": "failure"})
+	if got := r.outputs["validate-1"]["result"]; !slices.Equal(got, []string{"done"}) {
+		t.Errorf("the commands of the good leg ended %q", got)
+	}
+	r.shows(t, "validate-1", "certstamp `validate`", "certstamp `plan`")
+	if _, err := os.Stat(filepath.Join(g.artifacts, "102", "validate-east", "intent.md")); err != nil {
+		t.Error(err) // after a step that failed there is none
+	}
+	r.refused(t, "validate-2", "validate: findings", "`ACSBlob/ACSBlob.pfx.age`", "Fail DNS Names", "wrong-name.azurestack.contoso.example", "*.blob.west.azurestack.contoso.example")
 	var d struct{ Verdict string }
-	if b, err := os.ReadFile(filepath.Join(g.artifacts, "102", "validate-east", "validate.json")); err != nil || json.Unmarshal(b, &d) != nil || d.Verdict != "fail" {
+	if b, err := os.ReadFile(filepath.Join(g.artifacts, "102", "validate-west", "validate.json")); err != nil || json.Unmarshal(b, &d) != nil || d.Verdict != "fail" {
 		t.Errorf("the report says %q, %v", d.Verdict, err)
 	}
 }
@@ -212,20 +223,38 @@ func (g *gitops) anotherCommit(t *testing.T) {
 	r.refused(t, "apply", "stage: plan-differs", g.east)
 }
 
+// planned makes the plan of a run as its job would have, and returns the digest.
+func (g *gitops) planned(t *testing.T, repo, run string, asOf time.Time) string {
+	t.Helper()
+	file := filepath.Join(g.artifacts, run, "plan-east", "plan-east-"+run+".json")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	job := []string{"GITHUB_ACTIONS=true", "GITHUB_REPOSITORY=contoso/stamps", "GITHUB_SHA=" + g.east}
+	g.commandIn(t, repo, job, "plan", "--stamp", "stamps/east", "--as-of", asOf.Format(time.RFC3339), "--out", file)
+	return g.planOf(t, run, run)
+}
+
 // expiredPlan: everything about the plan is right but the day.
 func (g *gitops) expiredPlan(t *testing.T) {
 	t.Parallel()
 	repo := g.clone(t, g.east)
-	file := filepath.Join(g.artifacts, "107", "plan-east", "plan-east-107.json")
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		t.Fatal(err)
-	}
 	asOf := time.Now().UTC().Truncate(time.Second).Add(-7*24*time.Hour - time.Minute)
-	job := []string{"GITHUB_ACTIONS=true", "GITHUB_REPOSITORY=contoso/stamps", "GITHUB_SHA=" + g.east}
-	g.commandIn(t, repo, job, "plan", "--stamp", "stamps/east", "--as-of", asOf.Format(time.RFC3339), "--out", file)
-	r := g.act(t, repo, g.dispatch("108", "107", g.planOf(t, "107", "107")))
+	r := g.act(t, repo, g.dispatch("108", "107", g.planned(t, repo, "107", asOf)))
 	ended(t, r, map[string]string{"jobs": "success", "apply": "failure"})
 	r.refused(t, "apply", "stage: plan-expired", asOf.Add(7*24*time.Hour).Format(time.RFC3339))
+}
+
+// anotherTarget: an administrator pins another target while the plan waits for its approval.
+func (g *gitops) anotherTarget(t *testing.T) {
+	t.Parallel()
+	repo, other := g.clone(t, g.east), strings.Repeat("0123", 16)
+	tr := g.dispatch("112", "111", g.planned(t, repo, "111", time.Now()))
+	tr.vars = maps.Clone(g.vars)
+	tr.vars["CERTSTAMP_TARGET"] = "east=" + other
+	r := g.act(t, repo, tr)
+	ended(t, r, map[string]string{"jobs": "success", "apply": "failure"})
+	r.refused(t, "apply", "stage: target", g.target(t, repo, "east"), other)
 }
 
 // anotherTwin: reviewers see another certificate of the same name than the sealed file holds. Nobody can tell without what opens it.
@@ -351,6 +380,7 @@ func (g *gitops) deploy(t *testing.T) {
 
 // typedApproval is for servers without required reviewers and without artifacts: the plan waits in a folder of the runner.
 func (g *gitops) typedApproval(t *testing.T) {
+	t.Parallel()
 	repo, folder := g.clone(t, g.head), t.TempDir()
 	g.answer(t, repo, "east", "")
 	g.pack(t, repo, "east")
@@ -364,11 +394,16 @@ func (g *gitops) typedApproval(t *testing.T) {
 	g.rotated(t, g.w.Stamps[0], 1)
 	tr = g.dispatch("203", "202", r.last("stamp/plan", "plan-sha256"))
 	tr.vars = vars
-	r = g.act(t, repo, tr)
-	ended(t, r, map[string]string{"jobs": "success", "apply": "success"})
-	r.has(t, "apply", "result", "done")
-	r.shows(t, "apply", "certstamp `stage`", "certstamp `rotate`", "certstamp `verify`", "certstamp `unstage`")
-	g.rotated(t, g.w.Stamps[0], 2)
+	for _, tr.attempt = range []string{"1", "2"} { // somebody runs the approved run again: there is nothing left to do
+		r = g.act(t, repo, tr)
+		ended(t, r, map[string]string{"jobs": "success", "apply": "success"})
+		r.has(t, "apply", "result", "done")
+		r.shows(t, "apply", "certstamp `stage`", "certstamp `rotate`", "certstamp `verify`", "certstamp `unstage`")
+		g.rotated(t, g.w.Stamps[0], 2)
+		if n := bundles(t, g.w.Stamps[0].Share); n > 0 {
+			t.Errorf("attempt %s left %d PFX files on the share", tr.attempt, n)
+		}
+	}
 	if journals, err := filepath.Glob(filepath.Join(folder, "journal-east-*", "journal.jsonl")); err != nil || len(journals) != 1 {
 		t.Errorf("the journals are %q, %v", journals, err)
 	}
@@ -377,6 +412,37 @@ func (g *gitops) typedApproval(t *testing.T) {
 			t.Errorf("run %s stored artifacts", run)
 		}
 	}
+}
+
+// controllers hands a BMC credential over: a plan of its own, and an approval of its own.
+func (g *gitops) controllers(t *testing.T) {
+	t.Parallel()
+	repo, west := g.clone(t, g.head), g.w.Stamps[1]
+	edit(t, filepath.Join(repo, "stamps", "west", "stamp.yaml"), func(s string) string {
+		return s + "bmc: {update: pep, new-password: env:BMC_NEW_PASSWORD}\n"
+	})
+	g.commit(t, repo, "the controllers too")
+	tr := trigger{
+		name: "workflow_dispatch", workflow: "bmc.yml", run: "204", inputs: map[string]string{"stamp": "west"}, secrets: maps.Clone(g.secrets), vars: maps.Clone(g.vars),
+		payload: map[string]any{"ref": "refs/heads/main", "inputs": map[string]any{"stamp": "west"}},
+	}
+	tr.secrets["BMC_NEW_PASSWORD"] = g.w.Secrets["BMC_NEW_PASSWORD"]
+	tr.vars["CERTSTAMP_TARGET"] = "west=" + g.target(t, repo, "west")
+	r := g.act(t, repo, tr)
+	ended(t, r, map[string]string{"jobs": "success", "plan": "success", "apply": "success"})
+	r.has(t, "plan", "result", "done")
+	r.shows(t, "plan", r.last("plan", "plan-sha256"), "Set-BmcCredential")
+	r.has(t, "apply", "result", "done")
+	r.has(t, "apply", "stamps", `["west"]`)
+	r.shows(t, "apply", "certstamp `bmc`", "`west` (SIMULATED)")
+	if journals, err := filepath.Glob(filepath.Join(g.artifacts, "204", "journal-west-1", "*", "*.jsonl")); err != nil || len(journals) == 0 {
+		t.Errorf("no journal was kept: %v", err)
+	}
+	g.rotated(t, west, 1)
+	if b, err := os.ReadFile(west.History); err != nil || strings.Count(string(b), `"bmc-updated"`) != 1 {
+		t.Errorf("the credential was not handed over once: %v\n%s", err, b)
+	}
+	g.storedNoSecret(t)
 }
 
 // rotated holds how often a stamp was asked to rotate.

@@ -235,12 +235,16 @@ func (p *peer) connection(nc net.Conn) {
 		if p.tls != nil {
 			p.mu.Lock()
 			p.inside = append(p.inside, sealedRequest)
+			noSeal := p.noSeal
+			if sealedRequest && noSeal == chance {
+				p.noSeal = 0
+			}
 			p.mu.Unlock()
-			if sealedRequest && p.noSeal != 0 {
-				if p.noSeal < 0 {
+			if sealedRequest && noSeal != 0 {
+				if noSeal < 0 {
 					return
 				}
-				reply(nc, p.noSeal, "", "", nil)
+				reply(nc, noSeal, "", "", nil)
 				continue
 			}
 		}

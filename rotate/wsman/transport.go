@@ -131,9 +131,12 @@ func (t *Transport) exchange(ctx context.Context, envelope []byte, once bool) (r
 		}
 		a, wrote, err := t.post(ctx, envelope)
 		sent = sent || wrote
-		if t.cfg.TLS && t.cfg.inside.judge(a, wrote) && attempt == 0 && !once && err == nil {
-			t.drop()
-			continue
+		if t.cfg.TLS && t.cfg.inside.judge(a, wrote) {
+			t.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the host takes no sealed bodies inside TLS: from here on they go out under TLS alone", slog.String("host", t.cfg.Host))
+			if attempt == 0 && !once && err == nil {
+				t.drop()
+				continue
+			}
 		}
 		switch {
 		case err != nil:

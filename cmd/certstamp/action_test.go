@@ -222,36 +222,105 @@ func TestActionCommands(t *testing.T) {
 	}
 }
 
-// TestActionIsDocumented: the tables in docs/github.md are those of action.yml, row by row.
+// TestActionIsDocumented: the tables in docs/github.md and README.md are those of action.yml, row by row.
 func TestActionIsDocumented(t *testing.T) {
 	m := actions(t)["action.yml"]
-	doc := read(t, "docs/github.md")
-	section := func(title string) map[string]string {
-		_, text, ok := strings.Cut(doc, "\n## "+title+"\n")
-		if !ok {
-			t.Fatalf("docs/github.md has no section %q", title)
-		}
-		text, _, _ = strings.Cut(text, "\n## ")
-		rows := map[string]string{}
-		for _, r := range regexp.MustCompile("(?m)^\\| `([a-z0-9-]+)` \\| (.*) \\|$").FindAllStringSubmatch(text, -1) {
-			rows[r[1]] = r[2]
-		}
-		return rows
-	}
-	inputs, outputs := section("Inputs"), section("Outputs")
+	declared := map[string]map[string]string{"input": {}, "output": {}}
 	for name, d := range m.Inputs {
-		if inputs[name] != d.Description {
-			t.Errorf("docs/github.md says of the input %s %q, action.yml %q", name, inputs[name], d.Description)
-		}
-		delete(inputs, name)
+		declared["input"][name] = d.Description
 	}
 	for name, d := range m.Outputs {
-		if outputs[name] != d.Description {
-			t.Errorf("docs/github.md says of the output %s %q, action.yml %q", name, outputs[name], d.Description)
-		}
-		delete(outputs, name)
+		declared["output"][name] = d.Description
 	}
-	if len(inputs)+len(outputs) > 0 {
-		t.Errorf("docs/github.md has more than action.yml: %q %q", inputs, outputs)
+	for _, file := range []string{"docs/github.md", "README.md"} {
+		for what, want := range declared {
+			_, text, ok := strings.Cut(read(t, file), "\n| "+what+" | meaning |\n|---|---|\n")
+			text, _, _ = strings.Cut(text, "\n\n")
+			rows := map[string]string{}
+			for _, r := range regexp.MustCompile("(?m)^\\| `([a-z0-9-]+)` \\| (.*) \\|$").FindAllStringSubmatch(text, -1) {
+				rows[r[1]] = r[2]
+			}
+			if !ok || !maps.Equal(rows, want) {
+				t.Errorf("%s says of each %s\n%q\naction.yml\n%q", file, what, rows, want)
+			}
+		}
+	}
+}
+
+// outputOfTool finds the names under which the command line gives outputs.
+var outputOfTool = regexp.MustCompile(`output\{"([a-z0-9-]+)", |\{"(result|exit-code)", `)
+
+// TestActionOutputs: action.yml hands on every output that the tool has, and no other.
+func TestActionOutputs(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(top, "cmd", "internal", "cli", "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := map[string]bool{}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		for _, o := range outputOfTool.FindAllStringSubmatch(string(b), -1) {
+			given[o[1]+o[2]] = true
+		}
+	}
+	have, declared := slices.Sorted(maps.Keys(given)), slices.Sorted(maps.Keys(actions(t)["action.yml"].Outputs))
+	if !slices.Equal(have, declared) {
+		t.Errorf("certstamp gives %q, action.yml hands on %q", have, declared)
+	}
+}
+
+// TestReadmeWorkflow holds the workflow that everybody copies to the rules of those that init writes.
+func TestReadmeWorkflow(t *testing.T) {
+	_, text, _ := strings.Cut(read(t, "README.md"), "```yaml\nname: rotate east\n")
+	text, _, _ = strings.Cut(text, "\n```")
+	var w struct {
+		Permissions map[string]string
+		Jobs        map[string]struct {
+			If, Environment string
+			Timeout         int `yaml:"timeout-minutes"`
+			Concurrency     struct{ Group string }
+			Steps           []struct {
+				Uses, Run string
+				With      map[string]any
+				Env       map[string]string
+			}
+		}
+	}
+	if err := yaml.Unmarshal([]byte(text), &w); err != nil {
+		t.Fatal(err)
+	}
+	plan, apply := w.Jobs["plan"], w.Jobs["apply"]
+	if len(w.Jobs) != 2 || plan.Environment != "east-plan" || apply.Environment != "east" || apply.If != "github.ref == 'refs/heads/main'" || apply.Concurrency.Group != "stamp-east" || apply.Timeout != 720 || plan.Timeout == 0 {
+		t.Errorf("the jobs are %+v", w.Jobs)
+	}
+	if want := map[string]string{"contents": "read"}; !maps.Equal(w.Permissions, want) {
+		t.Errorf("it may %v", w.Permissions)
+	}
+	for id, j := range w.Jobs {
+		ours := 0
+		for _, s := range j.Steps {
+			if s.Run != "" || !pinned.MatchString(s.Uses) {
+				t.Errorf("%s runs %q and uses %q", id, s.Run, s.Uses)
+			}
+			if strings.HasPrefix(s.Uses, "actions/checkout@") && s.With["persist-credentials"] != false {
+				t.Errorf("%s leaves a token in the checkout", id)
+			}
+			if !strings.HasPrefix(s.Uses, "certstamp/certstamp@") {
+				continue
+			}
+			ours++
+			if s.Env["CERTSTAMP_TARGET"] != "${{ vars.CERTSTAMP_TARGET }}" || id == "apply" && s.With["plan-sha256"] != "${{ needs.plan.outputs.sha256 }}" {
+				t.Errorf("%s is bound to %v and %q", id, s.With["plan-sha256"], s.Env["CERTSTAMP_TARGET"])
+			}
+		}
+		if ours == 0 {
+			t.Errorf("%s does not use the action", id)
+		}
 	}
 }

@@ -124,13 +124,13 @@ func TestDetect(t *testing.T) {
 
 func TestMaskEachLine(t *testing.T) {
 	for platform, want := range map[Platform]string{
-		GitHub: "::add-mask::first%25line\n::add-mask::second\n",
-		Azure:  "##vso[task.setsecret]first%AZP25line\n##vso[task.setsecret]second\n",
+		GitHub: "::add-mask::first%25line\n::add-mask::second line\n",
+		Azure:  "##vso[task.setsecret]first%AZP25line\n##vso[task.setsecret]second line\n",
 		Plain:  "",
 	} {
 		var out bytes.Buffer
 		e := Emitter{Platform: platform, Log: NewGuard(&out, nil), Getenv: none}
-		e.Mask(secret.New("first%line\nsecond\r\nab"))
+		e.Mask(secret.New("first%line\nsecond line\r\nab"))
 		if got := strings.ReplaceAll(out.String(), "\r\n", "\n"); got != want {
 			t.Errorf("%s: got %q, want %q", platform, got, want)
 		}
@@ -146,6 +146,20 @@ func TestShort(t *testing.T) {
 			e := Emitter{Platform: platform}
 			if got := e.Short(secret.New(text)); got != (want && masks) {
 				t.Errorf("%s, %q: %t", platform, text, got)
+			}
+		}
+	}
+}
+
+// TestMaskable: what is masked is long enough to strike nowhere else, and what cannot be masked is known.
+func TestMaskable(t *testing.T) {
+	for text, want := range map[string]int{"seven77": 0, "eight888": 1, "üüüüüüü": 0, "üüüüüüüü": 1, "abcd\nabcdef0\n": 0, "abcd\na line that is long\nabcd": 1} {
+		for platform, mask := range map[Platform]string{GitHub: "::add-mask::", Azure: "task.setsecret", Plain: "no mask"} {
+			var log strings.Builder
+			e := Emitter{Platform: platform, Log: NewGuard(&log, nil), Getenv: none}
+			e.Mask(secret.New(text))
+			if n := strings.Count(log.String(), mask); platform != Plain && n != want || e.Maskable(secret.New(text)) != (want > 0 || platform == Plain) {
+				t.Errorf("%s, %q: %d masks, maskable %t", platform, text, n, e.Maskable(secret.New(text)))
 			}
 		}
 	}

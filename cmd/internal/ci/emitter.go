@@ -30,17 +30,17 @@ type Emitter struct {
 	Redact   *Redactor // knows what the platform masks
 }
 
-// minMask is the shortest secret worth masking: the runner replaces every occurrence, and a mask of three letters eats
-// digests and job outputs.
-const minMask = 4
+// minMask is the shortest line worth masking, in characters: the runner replaces every occurrence, and a mask of four letters eats
+// digests and job outputs. The shortest password that a stamp takes is as long.
+const minMask = 8
 
 // Mask asks the platform to hide a secret, line by line, before it is used for the first time.
 func (e *Emitter) Mask(v secret.Value) {
 	if v.IsZero() {
 		return
 	}
-	for _, line := range strings.FieldsFunc(v.Reveal(), func(c rune) bool { return c == '\n' || c == '\r' }) {
-		if len(line) < minMask {
+	for _, line := range lines(v) {
+		if utf8.RuneCountInString(line) < minMask {
 			continue
 		}
 		switch e.Platform {
@@ -61,9 +61,16 @@ func (e *Emitter) Short(v secret.Value) bool {
 	if e.Platform == Plain || v.IsZero() {
 		return false
 	}
-	return slices.ContainsFunc(strings.FieldsFunc(v.Reveal(), func(c rune) bool { return c == '\n' || c == '\r' }), func(line string) bool {
-		return utf8.RuneCountInString(line) < safeMask
-	})
+	return slices.ContainsFunc(lines(v), func(line string) bool { return utf8.RuneCountInString(line) < safeMask })
+}
+
+// Maskable says that a platform can hide a secret at all: without a line that is long enough none of it would be masked.
+func (e *Emitter) Maskable(v secret.Value) bool {
+	return e.Platform == Plain || v.IsZero() || slices.ContainsFunc(lines(v), func(line string) bool { return utf8.RuneCountInString(line) >= minMask })
+}
+
+func lines(v secret.Value) []string {
+	return strings.FieldsFunc(v.Reveal(), func(c rune) bool { return c == '\n' || c == '\r' })
 }
 
 var outputName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,99}$`) })

@@ -329,6 +329,9 @@ func (a *app) secret(r secret.Ref, field string) (secret.Value, error) {
 		return secret.Value{}, configuration(fmt.Errorf("%s: %w", field, err), hint)
 	}
 	a.redactor.Add(v)
+	if !a.emitter.Maskable(v) {
+		return secret.Value{}, configuration(fmt.Errorf("%s has fewer than 8 characters: a log cannot hide it", field), "take 16 or more random characters")
+	}
 	a.emitter.Mask(v)
 	if a.emitter.Short(v) && !slices.Contains(a.short, r.String()) {
 		a.short = append(a.short, r.String())

@@ -120,6 +120,18 @@ func TestInAPipeline(t *testing.T) {
 		}
 	})
 
+	t.Run("a password that cannot be masked", func(t *testing.T) {
+		for name, env := range map[string]map[string]string{"GitHub": github("tiny"), "Azure": {"TF_BUILD": "True"}} {
+			env["PFX_PASSWORD"] = "Sh0rt!!"
+			if a := s.run(env, "validate", "--stamp", s.name()); a.code != 2 || !strings.Contains(a.stderr, "pfx-password has fewer than 8 characters") || strings.Contains(a.stderr+a.stdout, "Sh0rt!!") {
+				t.Errorf("%s: exit %d\n%s", name, a.code, a.stderr)
+			}
+		}
+		if a := s.run(map[string]string{"PFX_PASSWORD": "Sh0rt!!"}, "validate", "--stamp", s.name()); a.code == 2 {
+			t.Errorf("in a shell it is for the rule password-policy to judge: exit %d\n%s", a.code, a.stderr)
+		}
+	})
+
 	t.Run("a usage error", func(t *testing.T) {
 		a := s.run(github("usage"), "plan", "--no-such-flag")
 		if got := outputsOf(t, filepath.Join(dir, "usage")); a.code != 2 || got["result"] != "usage" || got["exit-code"] != "2" {

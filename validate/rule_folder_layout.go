@@ -98,24 +98,45 @@ func (l *layout) names() []string {
 // levels finds a set that lies one or two folders too deep, as on the share: Certificates/AAD/ACSBlob.
 func (l *layout) levels() {
 	for _, n := range l.names() {
-		if !strings.EqualFold(n, "Certificates") && !strings.EqualFold(n, string(policies.AAD)) && !strings.EqualFold(n, string(policies.ADFS)) {
+		outer, named := identityNamed(n)
+		if !named && !strings.EqualFold(n, "Certificates") {
 			continue
 		}
 		for _, p := range l.tree.folders[n] {
 			parts := strings.Split(strings.TrimSuffix(p, "/"), "/")
-			inner := parts[0]
-			if len(parts) > 1 && (strings.EqualFold(inner, string(policies.AAD)) || strings.EqualFold(inner, string(policies.ADFS))) && strings.EqualFold(n, "Certificates") {
-				inner = parts[1]
+			inner, of := parts[0], outer
+			if id, ok := identityNamed(inner); ok && !named && len(parts) > 1 {
+				inner, of = parts[1], id
 			}
 			if _, ok := endpointOf(l.run, inner); ok && (len(parts) > 1 || strings.HasSuffix(p, "/")) {
-				l.add(fail("endpoint folders below "+quote(n), "the endpoint folders directly in the certificates directory",
-					"move them up: stage adds Certificates and "+string(l.run.Identity)+" on the share itself").in(n))
+				l.add(tooDeep(n, of, l.run.Identity))
 				l.wrapped = true
 				delete(l.tree.folders, n)
 				break
 			}
 		}
 	}
+}
+
+// tooDeep says what to do with a set below a folder. One that says it is for the other identity system is not moved up: it would
+// be taken for this one's.
+func tooDeep(folder string, of, stamp policies.Identity) Judgement {
+	if of != "" && of != stamp {
+		return fail(fmt.Sprintf("endpoint folders below %s, of a set for %s", quote(folder), of), fmt.Sprintf("a set for %s, the identity of the stamp", stamp),
+			fmt.Sprintf("correct identity in the stamp file if the stamp is %s, or make the set again for %s", of, stamp)).in(folder)
+	}
+	return fail("endpoint folders below "+quote(folder), "the endpoint folders directly in the certificates directory",
+		fmt.Sprintf("move them up: stage adds Certificates and %s on the share itself", stamp)).in(folder)
+}
+
+// identityNamed finds the identity system that a folder is named after.
+func identityNamed(folder string) (policies.Identity, bool) {
+	for _, id := range []policies.Identity{policies.AAD, policies.ADFS} {
+		if strings.EqualFold(folder, string(id)) {
+			return id, true
+		}
+	}
+	return "", false
 }
 
 // folders judges each folder's name.
@@ -137,7 +158,7 @@ func (l *layout) folders() {
 	}
 	for _, e := range l.run.required {
 		if same := l.byFolder[e.ID]; len(same) > 1 {
-			l.add(fail("folders "+quoteList(same)+" mean one endpoint", fmt.Sprintf("one folder %q", e.Folder), "keep one of them").in(same...))
+			l.add(fail("folders "+quoteList(same)+" mean one endpoint", fmt.Sprintf("one folder %q", e.Folder), "keep one of them and remove the others").in(same...))
 		}
 	}
 }
@@ -198,7 +219,7 @@ func (l *layout) contents() {
 		}
 	}
 	if len(stray) > 0 {
-		l.add(warn(quoteList(stray)+" in no folder", "bundles and their twins only", "move it elsewhere: it is not staged"))
+		l.add(warn(quoteList(stray)+" in no folder", "bundles and their twins only", "nothing of this is staged: move it elsewhere"))
 	}
 }
 
@@ -223,13 +244,13 @@ func (l *layout) folder(e policies.Endpoint, n string) {
 	case len(bundles) == 0:
 		l.add(fail("no PFX", wanted, fmt.Sprintf("add %s/%s.pfx", n, e.Stem())).in(n))
 	case len(bundles) > 1:
-		l.add(fail(quoteList(bundles), wanted, "keep the one that is to be rotated in").in(n))
+		l.add(fail(quoteList(bundles), wanted, "keep the one that is to be rotated and remove the others").in(n))
 	}
 	if len(nested) > 0 {
 		l.add(fail("folders inside the folder: "+quoteList(nested), wanted, "move the PFX up and remove the inner folder").in(n))
 	}
 	if len(stray) > 0 {
-		l.add(warn(quoteList(stray), "the PFX and its .crt", "move it elsewhere: it is not staged").in(n))
+		l.add(warn(quoteList(stray), "the PFX and its .crt", "nothing of this is staged: move it elsewhere").in(n))
 	}
 }
 

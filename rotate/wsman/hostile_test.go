@@ -13,6 +13,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	mrand "math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -446,6 +448,32 @@ func TestWinRMClientOverTransport(t *testing.T) {
 		}
 		_ = tr.Close()
 	})
+}
+
+// TestForeignChannelBindings: what the peer of TestChannelBindingsAreDemanded takes is what testdata/psrp/vectors.py makes of a
+// certificate.
+func TestForeignChannelBindings(t *testing.T) {
+	b, err := os.ReadFile("../../testdata/psrp/vectors.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v struct {
+		ChannelBindings []struct{ Certificate, Hash, MD5 string }
+	}
+	if err := json.Unmarshal(b, &v); err != nil || len(v.ChannelBindings) < 9 {
+		t.Fatalf("%d vectors: %v", len(v.ChannelBindings), err)
+	}
+	signed := map[string]x509.SignatureAlgorithm{"sha256": x509.SHA256WithRSA, "sha384": x509.ECDSAWithSHA384, "sha512": x509.SHA512WithRSA}
+	for _, c := range v.ChannelBindings {
+		raw, err := hex.DecodeString(c.Certificate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := bindingSum(channelBinding(&x509.Certificate{Raw: raw, SignatureAlgorithm: signed[c.Hash]}))
+		if hex.EncodeToString(got) != c.MD5 {
+			t.Errorf("%s of %.20q: got %x, wanted %s", c.Hash, raw, got, c.MD5)
+		}
+	}
 }
 
 // RFC 5929 section 4.1: the hash of the certificate's signature, but at least SHA-256.

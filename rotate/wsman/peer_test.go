@@ -165,6 +165,13 @@ func (c *tapped) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// bindingSum is what a login names of a channel binding: the MD5 of a gss_channel_bindings_struct without addresses.
+func bindingSum(binding []byte) []byte {
+	b := binary.LittleEndian.AppendUint32(make([]byte, 16), uint32(len(binding)))
+	sum := md5.Sum(append(b, binding...))
+	return sum[:]
+}
+
 func (p *peer) connection(nc net.Conn) {
 	defer nc.Close()
 	if p.tls != nil {
@@ -200,9 +207,7 @@ func (p *peer) connection(nc net.Conn) {
 			if token[8] == 1 {
 				a = &acceptor{domain: "STAMP", user: "admin", password: testPassword, negotiate: token, challenge: makeChallenge(p.flags, goodInfo())}
 				if p.binding != nil {
-					b := binary.LittleEndian.AppendUint32(make([]byte, 16), uint32(len(p.binding)))
-					sum := md5.Sum(append(b, p.binding...))
-					a.binding = sum[:]
+					a.binding = bindingSum(p.binding)
 				}
 				reply(nc, 401, "Basic realm=\"WSMAN\"\r\nWWW-Authenticate: Negotiate "+base64.StdEncoding.EncodeToString(a.challenge), "", nil)
 				continue

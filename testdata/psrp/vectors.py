@@ -7,6 +7,8 @@ pow(), RC4 is six lines, the rest is struct. Nothing is random, so the same file
     /usr/bin/python3 testdata/psrp/vectors.py > testdata/psrp/vectors.json
 """
 import base64
+import calendar
+import datetime
 import hashlib
 import hmac
 import json
@@ -88,6 +90,38 @@ def sealed(key, side, texts):
     return out
 
 
+def escaped(text):
+    """MS-PSRP section 2.2.5.3.2: control characters and surrogates as the UTF-16 units that they are, and what looks like that."""
+    units = struct.unpack("<%dH" % (len(text.encode("utf-16-le", "surrogatepass")) // 2), text.encode("utf-16-le", "surrogatepass"))
+    out = ""
+    for i, u in enumerate(units):
+        looks = u == 0x5F and i + 1 < len(units) and units[i + 1] in (0x78, 0x58)
+        out += "_x%04X_" % u if u < 0x20 or 0x7F <= u <= 0x9F or 0xD800 <= u <= 0xDFFF or looks else chr(u)
+    return out
+
+
+def instant(year, month, day, hour, minute, second, ticks, zone):
+    """The text of a DT, and what it means: seconds since 1970 in UTC, and ticks of 100 ns."""
+    at = datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.timezone(datetime.timedelta(minutes=zone)))
+    text = at.strftime("%Y-%m-%dT%H:%M:%S") + (".%07d" % ticks if ticks else "")
+    sign = "-" if zone < 0 else "+"
+    return {"text": text + ("Z" if zone == 0 else "%s%02d:%02d" % (sign, abs(zone) // 60, abs(zone) % 60)),
+            "seconds": calendar.timegm(at.utctimetuple()), "ticks": ticks}
+
+
+def span(days, hours, minutes, seconds, ticks, sign=1):
+    """The text of a TS, and its length in ticks."""
+    text = ("-" if sign < 0 else "") + "P%dDT%dH%dM%d.%07dS" % (days, hours, minutes, seconds, ticks)
+    whole = datetime.timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    return {"text": text, "ticks": sign * (int(whole.total_seconds()) * 10**7 + ticks)}
+
+
+def channel_binding(certificate, hashed):
+    """RFC 5929 section 4.1 in the gss_channel_bindings_struct of MS-NLMP section 2.2.2.1: no addresses, then the length."""
+    data = b"tls-server-end-point:" + hashlib.new(hashed, certificate).digest()
+    return {"certificate": certificate.hex(), "hash": hashed, "md5": hashlib.md5(struct.pack("<IIIII", 0, 0, 0, 0, len(data)) + data).hexdigest()}
+
+
 POOL, NONE = "00112233-4455-6677-8899-aabbccddeeff", str(uuid.UUID(int=0))
 PIPE = "cafe0000-0001-4002-8003-0123456789ab"
 KEY = bytes(range(32))
@@ -100,10 +134,19 @@ MESSAGES = [
     {"destination": 1, "type": 0x00041004, "pool": POOL, "pipeline": PIPE, "data": "<S>" + "ü" * 3000 + "</S>"},
 ]
 
+ESCAPES = ["plain", "a\tb\r\nc", "\u0000\u001f\u007f\u009f", "_x0041_", "_X0041_", "__x005F_x", "x_y", "🔑", "a🔑_x", "ü€"]
+INSTANTS = [(2026, 1, 2, 3, 4, 5, 0, 0), (2026, 7, 31, 23, 59, 59, 9999999, 120), (1969, 12, 31, 23, 59, 59, 1, -90), (2400, 2, 29, 0, 0, 0, 1234567, 0)]
+SPANS = [(0, 0, 0, 0, 1), (1, 2, 3, 4, 5000000), (10675, 23, 59, 59, 9999999), (0, 1, 0, 0, 0, -1), (36500, 0, 0, 1, 0, -1)]
+
 print(json.dumps({
     "rsa": {"p": "%x" % P, "q": "%x" % Q, "publicBlob": public_blob(), "sessionKey": KEY.hex(), "sessionBlob": session_blob(KEY)},
     "secureStrings": [{"text": t, "sealed": secure_string(KEY, t)} for t in TEXTS],
     "messages": [{**m, "bytes": message(m).hex(),
                   "fragments": {str(size): fragments(7 + i, message(m), size) for size in ((22, 53) if i == 0 else (1000, 32768))}} for i, m in enumerate(MESSAGES)],
+    "escapes": [{"text": t, "escaped": escaped(t)} for t in ESCAPES],
+    "instants": [instant(*i) for i in INSTANTS],
+    "spans": [span(*s) for s in SPANS],
+    "bytes": [{"hex": b.hex(), "text": b64(b)} for b in (b"", b"\x00", bytes(range(256)))],
+    "channelBindings": [channel_binding(c, h) for c in (b"", b"certificate", bytes(range(256)) * 5) for h in ("sha256", "sha384", "sha512")],
     "sealing": {"key": ("55" * 16), "client": sealed(b"\x55" * 16, "client-to-server", SEALED), "server": sealed(b"\x55" * 16, "server-to-client", SEALED)},
 }, ensure_ascii=True, indent=1))

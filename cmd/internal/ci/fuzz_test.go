@@ -36,43 +36,68 @@ func FuzzText(f *testing.F) {
 	})
 }
 
-// FuzzGuard writes foreign text in two pieces with a flush or a command between them. Whatever the pieces are, a parser
-// reads the commands of the emitter and no other.
+// FuzzGuard writes foreign text in two pieces with a flush or a command between them, on either platform, with and without secrets in
+// it. Whatever the pieces are, a parser reads the commands of the emitter and no other, also where a secret was taken out from
+// between two of them, and no line holds a secret.
 func FuzzGuard(f *testing.F) {
 	for i, s := range attacks {
 		f.Add(s, uint16(i), i%3 == 0, i%2 == 0)
 		f.Add("#"+s, uint16(1), true, false)
+		f.Add("##"+s, uint16(2), false, true)
 	}
 	f.Fuzz(func(t *testing.T, s string, cut uint16, flush, mask bool) {
-		var out bytes.Buffer
-		g := NewGuard(&out, nil)
-		e := Emitter{Platform: GitHub, Log: g, Getenv: none}
-		at := min(int(cut), len(s))
-		_, _ = g.Write([]byte(s[:at]))
-		if flush {
-			_ = g.Flush()
-		}
-		if mask {
-			e.Mask(secret.New("correct horse"))
-		}
-		_, _ = g.Write([]byte(s[at:]))
-		_ = g.Flush()
-		_, _ = g.Write([]byte(s))
-		_ = g.Flush()
-		masks := 0
-		for _, line := range logLines(out.String()) {
-			if line == "::add-mask::correct horse" {
-				masks++
-				continue
+		for platform, command := range map[Platform]string{GitHub: "::add-mask::correct horse", Azure: "##vso[task.setsecret]correct horse"} {
+			guarded(t, platform, command, nil, "", s, cut, flush, mask)
+			for _, p := range planted {
+				r := &Redactor{}
+				for _, known := range planted {
+					r.Add(secret.New(known))
+				}
+				guarded(t, platform, command, r, p, s, cut, flush, mask)
 			}
-			if triggered(line) {
-				t.Fatalf("%q at %d: the log %q holds a command", s, at, out.String())
-			}
-		}
-		if want := map[bool]int{true: 1}[mask]; masks < want {
-			t.Fatalf("%q at %d: the mask is not a line of its own in %q", s, at, out.String())
 		}
 	})
+}
+
+// planted are secrets that would do harm themselves, or leave harm behind when they are cut out.
+var planted = []string{"correct horse", "##[battery]", "::stapler::x", "##vso[a.b]", "one line\nand another"}
+
+func guarded(t *testing.T, platform Platform, command string, r *Redactor, plant, s string, cut uint16, flush, mask bool) {
+	t.Helper()
+	var out bytes.Buffer
+	g := NewGuard(&out, r)
+	e := Emitter{Platform: platform, Log: g, Getenv: none, Redact: r}
+	at := min(int(cut), len(s))
+	_, _ = g.Write([]byte(s[:at]))
+	if flush {
+		_ = g.Flush()
+	}
+	if mask {
+		e.Mask(secret.New("correct horse"))
+	}
+	_, _ = g.Write([]byte(plant))
+	_, _ = g.Write([]byte(s[at:]))
+	_ = g.Flush()
+	_, _ = g.Write([]byte(s + plant + s))
+	_ = g.Flush()
+	masks := 0
+	for _, line := range logLines(out.String()) {
+		if line == command {
+			masks++
+			continue
+		}
+		if triggered(line) {
+			t.Fatalf("%q at %d with %q: the log %q holds a command", s, at, plant, out.String())
+		}
+		for l := range strings.SplitSeq(plant, "\n") {
+			if l != "" && strings.Contains(line, l) {
+				t.Fatalf("%q at %d: the log %q holds the secret %q", s, at, out.String(), l)
+			}
+		}
+	}
+	if want := map[bool]int{true: 1}[mask]; masks != want {
+		t.Fatalf("%q at %d with %q: %d masks, sent were %d: %q", s, at, plant, masks, want, out.String())
+	}
 }
 
 // FuzzCommands sends foreign text through every command of the emitter. A parser of the platform reads exactly the commands

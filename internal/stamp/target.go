@@ -134,15 +134,21 @@ func (s *Stamp) CheckTarget(want string, ci bool) error {
 	return CheckTarget(s.Name, s.Target().Digest(), want, ci)
 }
 
+// Pinned reports whether want, the value of CERTSTAMP_TARGET, pins anything.
+func Pinned(want string) bool {
+	want = strings.TrimSpace(want)
+	return want != "" && !unsetVariable().MatchString(want)
+}
+
 // CheckTarget does the same for a digest that is known from elsewhere, such as a plan's.
 func CheckTarget(name, digest, want string, ci bool) error {
-	want = strings.TrimSpace(want)
-	if unsetVariable().MatchString(want) {
+	if !Pinned(want) {
+		if !ci {
+			return nil
+		}
 		want = ""
 	}
-	if want == "" && !ci {
-		return nil
-	}
+	want = strings.TrimSpace(want)
 	pinned := pinnedFor(name, want)
 	if pinned != "" && strings.TrimPrefix(pinned, "sha256:") == digest {
 		return nil

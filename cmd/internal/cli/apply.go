@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -43,6 +44,10 @@ type bound struct {
 	witness *witness
 	entry   report.Stamp
 	clean   []func()
+
+	approved bool     // the digest was given
+	journal  string   // as the command line names it
+	outside  []string // paths that the next command must be allowed to open
 }
 
 // Close lets go of share and journal, last first.
@@ -65,11 +70,11 @@ func (a *app) bind(how binding) (*bound, error) {
 	if !isDigest(want) {
 		return nil, usagef("take it from the output of certstamp plan, not from beside the file", "--plan-sha256 %q is not a SHA-256", how.digest)
 	}
-	raw, err := readNamed(a.path(how.plan))
+	raw, err := a.readPlan(how.plan)
 	if err != nil {
-		return nil, configuration(fmt.Errorf("--plan: %w", err), "make one with certstamp plan")
+		return nil, err
 	}
-	b := &bound{bytes: raw, digest: plan.Digest(raw), file: filepath.ToSlash(how.plan), run: a.env.Now().UTC().Format("20060102T150405") + "-" + strings.ToLower(rand.Text()[:8])}
+	b := &bound{approved: true, journal: how.journal, bytes: raw, digest: plan.Digest(raw), file: filepath.ToSlash(how.plan), run: a.env.Now().UTC().Format("20060102T150405") + "-" + strings.ToLower(rand.Text()[:8])}
 	if b.digest != want {
 		return nil, refusedf("plan-digest", "the plan is not the approved one: get that one, or have this one approved",
 			"the plan has SHA-256 %s, and %s was approved", b.digest, want)
@@ -78,11 +83,24 @@ func (a *app) bind(how binding) (*bound, error) {
 		return nil, refusedf("plan", "make a new plan with certstamp plan", "--plan %q: %w", how.plan, err)
 	}
 	p := b.plan
-	if err := a.checkPinned(p.Stamp.Name, p.Stamp.TargetDigest); err != nil {
+	if err := a.checkPinned(p.Stamp.Name, p.Stamp.TargetDigest, reachOfPlan(p)); err != nil {
 		return nil, err
 	}
-	b.entry = report.Stamp{Stamp: p.Stamp.Name, File: p.Stamp.File, Simulated: p.Simulated, PlanSHA256: b.digest, PlanFile: b.file}
+	b.outside = a.outside(opened(p)...)
+	b.entry = report.Stamp{Plan: p, Stamp: p.Stamp.Name, File: p.Stamp.File, Simulated: p.Simulated, PlanSHA256: b.digest, PlanFile: b.file}
 	return b, nil
+}
+
+// readPlan reads the file that --plan names.
+func (a *app) readPlan(file string) ([]byte, error) {
+	raw, err := readNamed(a.path(file))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, configuration(fmt.Errorf("--plan: %w", err), "correct the path, or make one with certstamp plan")
+	case err != nil:
+		return nil, configuration(fmt.Errorf("--plan: %w", err), "name the file itself that certstamp plan wrote")
+	}
+	return raw, nil
 }
 
 // checkout loads the stamp file that the plan names and holds its target against the plan's.

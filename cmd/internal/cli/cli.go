@@ -52,9 +52,10 @@ type app struct {
 	short   []string // references to secrets that were warned of
 	ci      string
 
-	repo *stamp.Repository
-	doc  *report.Document
-	made []output // by the command, besides what the document says
+	repo  *stamp.Repository
+	shown string // the target that a person was shown, because none is pinned
+	doc   *report.Document
+	made  []output // by the command, besides what the document says
 }
 
 // Main runs one command and returns its exit code.

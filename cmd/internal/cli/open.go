@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/certstamp/certstamp/cmd/internal/ci"
+	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/internal/stamp"
 	"github.com/certstamp/certstamp/policies"
 	"github.com/certstamp/certstamp/validate"
@@ -135,11 +136,21 @@ func (a *app) load(names []string) ([]*job, error) {
 		}
 		jobs = append(jobs, j)
 	}
-	a.doc.PolicyDigest = base.Digest()
-	if len(jobs) == 1 {
-		a.doc.PolicyDigest = jobs[0].policy.Digest()
-	}
+	a.doc.PolicyDigest = oneDigest(jobs)
 	return jobs, nil
+}
+
+// oneDigest is the digest of the policy that all stamps are held to, or empty where their own policies make several.
+func oneDigest(jobs []*job) string {
+	digest := ""
+	for i, j := range jobs {
+		if d := j.policy.Digest(); i == 0 {
+			digest = d
+		} else if d != digest {
+			return ""
+		}
+	}
+	return digest
 }
 
 func (a *app) absoluteAllowed() []string {
@@ -152,13 +163,58 @@ func (a *app) absoluteAllowed() []string {
 
 // checkTarget holds a stamp against the target pinned outside the repository. It comes before the first name is looked
 // up and before the first secret is resolved.
-func (a *app) checkTarget(s *stamp.Stamp) error { return a.checkPinned(s.Name, s.Target().Digest()) }
+func (a *app) checkTarget(s *stamp.Stamp) error {
+	return a.checkPinned(s.Name, s.Target().Digest(), reachOfStamp(s))
+}
 
-func (a *app) checkPinned(name, digest string) error {
-	if err := stamp.CheckTarget(name, digest, a.env.Getenv("CERTSTAMP_TARGET"), a.inCI()); err != nil {
+func (a *app) checkPinned(name, digest string, to reach) error {
+	want := a.env.Getenv("CERTSTAMP_TARGET")
+	if err := stamp.CheckTarget(name, digest, want, a.inCI()); err != nil {
 		return fail(exitRefused, "target", err, "")
 	}
+	if !stamp.Pinned(want) && a.shown != name+digest {
+		a.shown = name + digest
+		a.progress("no target is pinned, so look where this goes: stamp %s, target %s", name, digest)
+		for _, line := range to.lines() {
+			a.progress("  %s", line)
+		}
+	}
 	return nil
+}
+
+// reach is where a run sends credentials.
+type reach struct {
+	hosts                []string
+	user, unc, shareUser string
+}
+
+func reachOfStamp(s *stamp.Stamp) reach {
+	return reach{s.PEP.Hosts, s.PEP.User, s.Share.UNC, s.Share.User}
+}
+
+func reachOfPlan(p *plan.Plan) reach {
+	var to reach
+	switch {
+	case p.Rotate != nil:
+		to.hosts, to.user = p.Rotate.PEP.Hosts, p.Rotate.PEP.User
+	case p.BMC != nil:
+		to.hosts, to.user = p.BMC.PEP.Hosts, p.BMC.PEP.User
+	}
+	if p.Stage != nil {
+		to.unc, to.shareUser = p.Stage.UNC, p.Stage.User
+	}
+	return to
+}
+
+func (to reach) lines() []string {
+	var out []string
+	if len(to.hosts) > 0 {
+		out = append(out, fmt.Sprintf("privileged endpoint %s as %s", strings.Join(to.hosts, ", "), to.user))
+	}
+	if to.unc != "" {
+		out = append(out, fmt.Sprintf("share %s as %s", to.unc, to.shareUser))
+	}
+	return out
 }
 
 // inCI reports whether a pipeline runs us. Systems set CI to true, True or 1; in doubt it is one, because there more is refused.

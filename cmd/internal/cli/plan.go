@@ -199,7 +199,7 @@ func (a *app) planOne(ctx context.Context, j *job, w wanted, file string) (repor
 	case p.Stage == nil:
 		next = "rotate"
 	}
-	entry.Next = fmt.Sprintf("after approval: certstamp %s --plan %s --plan-sha256 %s", next, entry.PlanFile, entry.PlanSHA256)
+	entry.Next = "after approval: " + nextCommand(next, entry.PlanFile, entry.PlanSHA256, "", a.outside(append(opened(p), j.stamp.Share.Folder)...))
 	return entry, nil
 }
 

@@ -38,7 +38,7 @@ func (a *app) outputs() error {
 		if stampName().MatchString(s.Stamp) && (len(names) == 0 || names[len(names)-1] != s.Stamp) {
 			names = append(names, s.Stamp)
 		}
-		if s.Plan != nil && s.PlanFile != "" {
+		if s.Plan != nil && s.PlanFile != "" && a.doc.Command == "plan" {
 			plans = append(plans, s)
 		}
 	}

@@ -230,11 +230,6 @@ func asserted(p *plan.Plan, what string) bool {
 	return false
 }
 
-// command is the exact next command of a plan.
-func (b *bound) command(name string) string {
-	return fmt.Sprintf("certstamp %s --plan %s --plan-sha256 %s", name, b.file, b.digest)
-}
-
 // stageFailure gives a failure of the share its exit code. The transaction leaves the old set or the new one.
 func stageFailure(ctx context.Context, b *bound, a *app, err error) error {
 	var (
@@ -331,6 +326,10 @@ func (a *app) unstage(ctx context.Context, b *bound, how binding) error {
 	if n := matching(judged); n != len(judged) {
 		b.entry.Endpoints = a.endpointsOf(b, judged)
 		a.doc.Stamps = append(a.doc.Stamps, b.entry)
+		if unseen := unreached(judged); unseen == len(judged)-n {
+			return environment("network", fmt.Errorf("%d of %d endpoints serve the planned certificate, %d cannot be reached: the set and the one before stay on the share", n, len(judged), unseen),
+				"run unstage from a machine that reaches the endpoints")
+		}
 		return refusedf("not-live", "run certstamp verify until every endpoint serves the planned certificate",
 			"%d of %d endpoints serve the planned certificate: the set and the one before stay on the share", n, len(judged))
 	}

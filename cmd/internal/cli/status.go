@@ -92,7 +92,8 @@ func (a *app) statusOf(ctx context.Context, j *job, file string) (report.Stamp, 
 	if err := fits(b.plan, s); err != nil {
 		return entry, err
 	}
-	entry.PlanSHA256, entry.PlanFile = b.digest, b.file
+	b.outside = a.outside(append(opened(b.plan), s.Share.Folder)...)
+	entry.Plan, entry.PlanSHA256, entry.PlanFile = b.plan, b.digest, b.file
 	fact("plan", "%s, made %s, valid until %s", b.plan.Kind, b.plan.AsOf, b.plan.ValidUntil)
 	st := standing{bound: b}
 	var problems []error
@@ -262,7 +263,7 @@ func rerunCommand(p *plan.Plan, dir string) string {
 			why = s.Value + ": " + s.Reason
 		}
 	}
-	return fmt.Sprintf("certstamp plan --stamp %s --kind rerun --rerun-of internal --reason %q", dir, why)
+	return fmt.Sprintf("certstamp plan --stamp %s --kind rerun --rerun-of internal --reason %s", dir, quoted(why))
 }
 
 // fits holds a plan that nobody approved against the stamp file, before a name in it is looked up or a folder opened.
@@ -292,9 +293,9 @@ func fits(p *plan.Plan, s *stamp.Stamp) error {
 
 // unapproved reads a plan to look at it. Nothing is sent or changed on its word but a login that the target permits.
 func (a *app) unapproved(file string) (*bound, error) {
-	raw, err := readNamed(a.path(file))
+	raw, err := a.readPlan(file)
 	if err != nil {
-		return nil, configuration(fmt.Errorf("--plan: %w", err), "make one with certstamp plan")
+		return nil, err
 	}
 	p, err := plan.Parse(raw)
 	if err != nil {

@@ -66,20 +66,17 @@ func (a *app) verify(ctx context.Context, b *bound, wait time.Duration) error {
 	}
 	b.entry.Outcome = "not-live"
 	a.doc.Stamps = append(a.doc.Stamps, b.entry)
-	unreached, previous := 0, 0
+	unseen, previous := unreached(judged), 0
 	for _, j := range judged {
-		switch j.Verdict {
-		case live.Unreachable:
-			unreached++
-		case live.Stale:
+		if j.Verdict == live.Stale {
 			previous++
 		}
 	}
 	text := b.entry.Message
 	switch {
-	case unreached == len(judged)-n:
-		return environment("network", fmt.Errorf("%s, %d cannot be reached", text, unreached), "run verify from a machine that reaches the endpoints")
-	case n == 0 && previous+unreached == len(judged):
+	case unseen == len(judged)-n:
+		return environment("network", fmt.Errorf("%s, %d cannot be reached", text, unseen), "run verify from a machine that reaches the endpoints")
+	case n == 0 && previous+unseen == len(judged):
 		return refusedf("not-live", "run certstamp rotate, or verify again with --wait 30m: endpoints change within minutes of each other", "%s, the rest the one before", text)
 	}
 	return fail(exitPartly, "mixed", fmt.Errorf("%s", text), "wait with verify --wait 30m; if it stays so, run certstamp status")
@@ -164,6 +161,16 @@ func matching(list []live.Judgement) int {
 	n := 0
 	for _, j := range list {
 		if j.Verdict == live.Match {
+			n++
+		}
+	}
+	return n
+}
+
+func unreached(list []live.Judgement) int {
+	n := 0
+	for _, j := range list {
+		if j.Verdict == live.Unreachable {
 			n++
 		}
 	}

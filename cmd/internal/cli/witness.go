@@ -38,6 +38,8 @@ func (a *app) journalFile(b *bound, flag string) string {
 	return a.path(filepath.Join(stateDir, b.plan.Stamp.Name, "journal-"+b.digest[:12]+".jsonl"))
 }
 
+const otherJournal = "name another file with --journal: nothing is changed that cannot be written down first"
+
 // openWitness reads every copy of the plan's journal. With write it also continues the local one.
 func (a *app) openWitness(b *bound, file string, sh stage.Share, write bool) error {
 	w := &witness{digest: b.digest, local: a.localLogs(b.plan.Stamp.Name), alone: sh == nil}
@@ -58,7 +60,7 @@ func (a *app) openWitness(b *bound, file string, sh stage.Share, write bool) err
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return environment("journal", err, "name another file with --journal: nothing is changed that cannot be written down first")
+		return environment("journal", fmt.Errorf("--journal: %w", unwritable(filepath.Dir(file), err)), otherJournal)
 	}
 	var mirrors []io.Writer
 	if sh != nil {
@@ -66,7 +68,7 @@ func (a *app) openWitness(b *bound, file string, sh stage.Share, write bool) err
 	}
 	own, err := journal.Open(file, b.digest, b.run, a.env.Now, mirrors...)
 	if err != nil {
-		return environment("journal", err, "name another file with --journal: nothing is changed that cannot be written down first")
+		return environment("journal", fmt.Errorf("--journal: %w", err), otherJournal)
 	}
 	w.own = own
 	b.witness = w

@@ -38,6 +38,10 @@ type Document struct {
 	Error         *Error                 `json:"error,omitempty"`
 }
 
+// madePlan reports whether the plans in the document are what the command made. Other commands worked from theirs: a person at
+// a terminal has read it by then, and needs its digest; JSON and HTML, which are kept, have it whole.
+func (d *Document) madePlan() bool { return d.Command == "plan" }
+
 // Stamp is what one command says of one stamp. Only the parts that the command has are there.
 type Stamp struct {
 	Stamp        string             `json:"stamp"`
@@ -52,8 +56,8 @@ type Stamp struct {
 	Target     *Target            `json:"target,omitempty"`
 	PlanSHA256 string             `json:"planSha256,omitempty"`
 	PlanFile   string             `json:"planFile,omitempty"`
-	Plan       *plan.Plan         `json:"plan,omitempty"`
 	Intent     *plan.Plan         `json:"intent,omitempty"` // what a plan would be, without sections: nobody can act on it
+	Plan       *plan.Plan         `json:"plan,omitempty"`   // that was made, or that the command worked from
 	Findings   []validate.Finding `json:"findings,omitempty"`
 	Outcome    string             `json:"outcome,omitempty"` // one word: published, success, failed, unknown, ...
 	Message    string             `json:"message,omitempty"` // one sentence

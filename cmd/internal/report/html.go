@@ -92,6 +92,9 @@ func HTML(w io.Writer, docs []*Document, title string) error {
 func (st *story) add(d *Document, s Stamp) {
 	st.Simulated = st.Simulated || s.Simulated
 	c := chapter{Command: d.Command, Stamp: s, Verdict: s.Verdict, Error: d.Error}
+	if slices.ContainsFunc(st.Chapters, func(told chapter) bool { return told.Plan != nil && told.PlanSHA256 == s.PlanSHA256 }) {
+		c.Plan = nil // told in the chapter that made it
+	}
 	for _, cert := range s.Certificates {
 		for _, f := range cert.Tests {
 			if f.Result != validate.OK {

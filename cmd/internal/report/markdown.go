@@ -109,7 +109,7 @@ func (m *marker) stamp(d *Document, s *Stamp) {
 		m.fold("target", s.Target.SHA256, strings.Split(strings.TrimSuffix(s.Target.Text, "\n"), "\n"))
 	}
 	m.certificates(d, s)
-	if s.Plan != nil {
+	if s.Plan != nil && d.madePlan() {
 		m.plan(s.Plan, s.PlanSHA256)
 	}
 	if p := s.Intent; p != nil {

@@ -39,7 +39,7 @@ func full(text string) *Document {
 	}
 	finding := validate.Finding{ID: "dns-names", Name: "DNS Names", Result: validate.Fail, Found: text, Wanted: text, Hint: text, Source: text, Waived: text, Folders: []string{text}}
 	return &Document{
-		SchemaVersion: 1, Command: "rotate", Tool: text, Verdict: validate.FailedOnce, Complete: &no,
+		SchemaVersion: 1, Command: "plan", Tool: text, Verdict: validate.FailedOnce, Complete: &no,
 		Stamps: []Stamp{{
 			Stamp: text, Simulated: true, Verdict: validate.FailedOnce, Complete: &no,
 			File: text,
@@ -163,6 +163,31 @@ func TestTextSaysEverything(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
+	}
+}
+
+// TestPlanWorkedFrom: JSON and HTML of a command that worked from a plan have its steps, the HTML once for each plan; a person
+// at a terminal has read them.
+func TestPlanWorkedFrom(t *testing.T) {
+	d := full("foreign")
+	d.Command = "rotate"
+	for format, times := range map[string]int{"text": 0, "markdown": 0, "json": 1, "html": 1} {
+		const step = "Publish What Was Planned"
+		d.Stamps[0].Plan.Steps[0].Action = step
+		if got := write(t, format, d); strings.Count(got, step) != times {
+			t.Errorf("%s has the step %d times, wanted %d", format, strings.Count(got, step), times)
+		}
+		if got := write(t, format, d); !strings.Contains(got, d.Stamps[0].PlanSHA256) && format != "markdown" {
+			t.Errorf("%s lacks the digest", format)
+		}
+	}
+	made := full("foreign")
+	var b strings.Builder
+	if err := HTML(&b, []*Document{made, d, d}, "story"); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(b.String(), "<th>as of</th>"); n != 1 {
+		t.Errorf("a story tells its plan %d times", n)
 	}
 }
 

@@ -98,7 +98,7 @@ func (t texter) stamp(d *Document, s *Stamp) {
 		t.certificates(s)
 	}
 	switch {
-	case s.Plan != nil:
+	case s.Plan != nil && d.madePlan():
 		t.plan(s.Plan, s.PlanSHA256)
 	case s.Intent != nil:
 		t.intent(s.Intent)

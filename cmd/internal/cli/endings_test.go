@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	nethttp "net/http" // http is a double of this package's tests
 	"os"
@@ -158,11 +159,18 @@ func TestEndingsOnAStamp(t *testing.T) {
 			s.must(nil, append([]string{"rotate"}, s.bound...)...)
 			s.forget()
 		}},
+		{ending: "already-done", before: func(s *played) { s.must(nil, append([]string{"rotate"}, s.bound...)...) }},
 		{ending: "action-failed", extra: "fail: {step: 2, message: 'the secret store is full'}\n", code: 4, starts: 1},
 		{ending: "failed-again", rerun: true, extra: "fail: {step: 2, message: 'the secret store is full', again: true}\n", prior: func(s *played) {
 			first := s.plan("first.json", "--kind", "internal", "--reason", "alert: 7")
 			s.check(s.run(nil, append([]string{"rotate"}, first...)...), 4)
 		}, code: 4, starts: 1},
+		{ending: "third-attempt", rerun: true, extra: "fail: {step: 2, message: 'the secret store is full', again: true}\n", prior: func(s *played) {
+			for i, kind := range [][]string{{"internal"}, {"rerun", "--rerun-of", "internal"}} {
+				p := s.plan(fmt.Sprintf("attempt-%d.json", i), append([]string{"--reason", "alert: 7", "--kind"}, kind...)...)
+				s.check(s.run(nil, append([]string{"rotate"}, p...)...), 4)
+			}
+		}, code: 1},
 		{ending: "no-proof", extra: control, when: "start: start the rotation", do: func(s *played, _ func()) {
 			// Get-ActionStatus comes first. The start has arrived when the connection ends, and nothing is done with it.
 			s.order(`{"faults": [{"on": "Command", "n": [2], "do": "close-before"}]}`)
@@ -172,6 +180,7 @@ func TestEndingsOnAStamp(t *testing.T) {
 			s.started()
 			s.order(`{"faults": [{"on": "Login", "do": "close-after"}]}`)
 		}, args: []string{"--attach"}, code: 5},
+		{ending: "left-unseen", speed: 900, before: (*played).started, args: []string{"--attach"}, when: "attach: ask the stamp", do: away, code: 5},
 		{ending: "detached", speed: 900, when: watching, do: away, code: 5, starts: 1},
 		{ending: "wrong-stamp", extra: "stamp-information: {RegionName: west}\n", code: 1},
 		{ending: "not-ready", extra: "health: {AzsInfraCapacity: FAIL}\n", code: 1},

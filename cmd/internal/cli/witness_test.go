@@ -106,7 +106,7 @@ func TestNextCommand(t *testing.T) {
 		{"succeeded, a later one of somebody else failed", plan.External, standing{total: 2, planned: 2, share: stage.StatePlanned, started: true, ended: "success", action: failed}, true, "certstamp unstage"},
 		{"over", plan.External, standing{total: 2, planned: 2, share: stage.StateAbsent, started: true, ended: "success", action: done}, true, "nothing"},
 		{"internal", plan.Internal, standing{}, false, "certstamp rotate --plan"},
-		{"internal failed", plan.Internal, standing{started: true, ended: "failed", action: failed}, false, `certstamp plan --stamp d --kind rerun --rerun-of internal --reason "alert: x"`},
+		{"internal failed", plan.Internal, standing{started: true, ended: "failed", action: failed}, false, `certstamp plan --stamp d --kind rerun --rerun-of internal --reason 'alert: x'`},
 		{"internal over", plan.Internal, standing{started: true, ended: "success", action: done}, true, "nothing"},
 		{"bmc", plan.BMC, standing{}, false, "certstamp bmc"},
 		{"bmc expired", plan.BMC, standing{}, true, "certstamp plan --stamp d --kind bmc"},

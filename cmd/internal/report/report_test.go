@@ -170,7 +170,7 @@ func TestTextSaysEverything(t *testing.T) {
 // at a terminal has read them.
 func TestPlanWorkedFrom(t *testing.T) {
 	d := full("foreign")
-	d.Command = "rotate"
+	d.Command, d.Stamps = "rotate", d.Stamps[:1]
 	for format, times := range map[string]int{"text": 0, "markdown": 0, "json": 1, "html": 1} {
 		const step = "Publish What Was Planned"
 		d.Stamps[0].Plan.Steps[0].Action = step

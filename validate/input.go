@@ -44,6 +44,9 @@ type File struct {
 	Blob []byte
 	PFX  []byte
 	Twin []byte
+	// Err says why the file could not be read; it has no bytes then, and fails parse-pfx. A method Hint() string on it says
+	// what to do.
+	Err error
 }
 
 // Installed is what an endpoint serves today.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/certstamp/certstamp/pfx"
@@ -94,10 +95,27 @@ func algorithm(a pfx.Algorithm) string {
 	return fmt.Sprintf("%s (%d iterations, salt of %d bytes)", name, a.Iterations, a.Salt)
 }
 
+// unreadError says that nobody has seen the file's bytes: it is a pipe, too large, a link that leads out, or closed to us.
+type unreadError struct{ err error }
+
+func (e *unreadError) Error() string { return e.err.Error() }
+func (e *unreadError) Unwrap() error { return e.err }
+
 func unreadable(err error) Judgement {
 	const wanted = "a PFX that the password opens"
 	var unsupported *pfx.UnsupportedError
+	var unread *unreadError
 	switch {
+	case errors.As(err, &unread):
+		hint := "put a certificate there as a regular file that no link leads out to"
+		var own interface{ Hint() string }
+		switch {
+		case errors.As(err, &own):
+			hint = own.Hint()
+		case errors.Is(err, fs.ErrPermission):
+			hint = "let the account that runs certstamp read the file"
+		}
+		return fail(quote(err.Error()), "a file that can be read", hint)
 	case errors.Is(err, pfx.ErrPassword):
 		return fail(pfx.ErrPassword.Error(), wanted, "check the pfx-password of the stamp; one password opens every file of a set")
 	case errors.Is(err, pfx.ErrLimit):

@@ -166,7 +166,7 @@ func unready(r Rule, s *Subject) (Judgement, bool) {
 	const withPassword = "judge the file with its password"
 	switch r.Reads {
 	case ReadsFile:
-		if s.sealed() {
+		if s.sealed() && s.readErr == nil {
 			return skip("the file is sealed with age", withPassword), true
 		}
 		if s.readErr != nil && r.ID != parseID {

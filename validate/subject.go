@@ -128,6 +128,10 @@ func open(ctx context.Context, r *run, f File) *Subject {
 			s.Folder = e.Folder
 		}
 	}
+	if f.Err != nil {
+		s.readErr, s.BlobSHA256 = &unreadError{f.Err}, ""
+		return s
+	}
 	if len(f.Twin) > 0 {
 		s.hasTwin = true
 		s.twin, s.twinErr = pfx.ParseCertificates(f.Twin)

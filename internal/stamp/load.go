@@ -40,8 +40,12 @@ func Load(fsys Opener, name string, o Options) (*Stamp, error) {
 		name = path.Join(name, FileName)
 	}
 	b, err := readFile(fsys, name, MaxSize)
-	if err != nil {
-		return nil, fmt.Errorf("stamp file: %w", err)
+	var cause *fs.PathError
+	switch {
+	case errors.As(err, &cause): // its operation is a system call's name
+		return nil, fmt.Errorf("stamp file %q: %w", name, cause.Err)
+	case err != nil:
+		return nil, fmt.Errorf("stamp file %q: %w", name, err)
 	}
 	s, problems := parse(name, b, o)
 	if len(problems) == 0 {

@@ -94,8 +94,15 @@ func collect(fsys fs.FS, start, level, dir string, identities []age.Identity) (*
 			return nil
 		}
 		f, err := readEntry(fsys, real, identities)
-		if err != nil {
+		var cause *fs.PathError
+		switch {
+		case err == nil:
+		case hintOf(err) != "": // how the tree was checked out, or the identity, is wrong: that is so for every file
 			return fmt.Errorf("%q: %w", real, err)
+		case errors.As(err, &cause):
+			f = validate.File{Err: cause.Err} // the name is beside it already
+		default:
+			f = validate.File{Err: err} // what is wrong with one file hides nothing of the others
 		}
 		f.Path = p
 		t.files = append(t.files, f)

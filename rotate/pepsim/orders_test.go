@@ -142,7 +142,7 @@ func TestAFullBufferBlocksTheCmdlet(t *testing.T) {
 		t.Errorf("%d lines, %+v, %v", lines, result, err)
 	}
 
-	c = newControlled(t, func(c *Config) { c.Buffer, c.Chatter, c.Idle = 4096, 200, 300*time.Millisecond })
+	c = newControlled(t, func(c *Config) { c.Buffer, c.Chatter, c.Idle = 4096, 200, 3*time.Second })
 	run = c.dial().Invoke(t.Context(), psrp.Command{Name: "Start-SecretRotation", Params: c.order()}, wsman.Options{AtMostOnce: true})
 	eventually(t, "the shell's end", func() bool { return len(c.state().Shells) == 0 })
 	if _, err := run.Result(); err == nil {

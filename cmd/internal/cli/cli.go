@@ -22,6 +22,8 @@ import (
 	"github.com/certstamp/certstamp/internal/crew"
 	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/internal/stamp"
+	"github.com/certstamp/certstamp/policies"
+	"github.com/certstamp/certstamp/validate"
 )
 
 // Env is everything a run takes from outside.
@@ -256,6 +258,7 @@ func (a *app) finish(ctx context.Context, err error) int {
 		code = exitUsage
 		a.doc.Error = &report.Error{Code: code, Reason: "output", Message: a.redactor.Redact(oerr.Error()), Hint: "the command itself was done; take what it made from its report"}
 	}
+	a.sourced()
 	for _, f := range a.formats {
 		werr := a.render(f)
 		switch {
@@ -283,6 +286,22 @@ func (a *app) finish(ctx context.Context, err error) int {
 	}
 	a.tell(code)
 	return code
+}
+
+// sourced gives each finding that is not OK the place where its demand stands. Rules have named theirs.
+func (a *app) sourced() {
+	for i := range a.doc.Stamps {
+		for _, list := range [][]validate.Finding{a.doc.Stamps[i].Findings, a.doc.Stamps[i].Set} {
+			for j, f := range list {
+				if f.Result == validate.OK || f.Source != "" {
+					continue
+				}
+				if s, ok := policies.FindingSource(f.ID); ok {
+					list[j].Source = s.String()
+				}
+			}
+		}
+	}
 }
 
 func (a *app) render(format string) error {

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -81,6 +82,13 @@ func (s *stand) run(env map[string]string, args ...string) answer {
 		s.keep(b)
 		if err := json.Unmarshal(b, &a.doc); err != nil {
 			s.t.Errorf("%v: the document is not JSON: %v", args, err)
+		}
+	}
+	for _, st := range a.doc.Stamps {
+		for _, f := range slices.Concat(st.Findings, st.Set) {
+			if f.Result != "OK" && f.Source == "" {
+				s.t.Errorf("%v: finding %q names no source", args, f.ID)
+			}
 		}
 	}
 	return a

@@ -1,14 +1,19 @@
 package validate
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/json"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/certstamp/certstamp/pfx"
 	"github.com/certstamp/certstamp/policies"
@@ -77,12 +82,36 @@ var defects = []defect{
 		spoil: oneFile(func(it *item) { it.template.KeyUsage = x509.KeyUsageDigitalSignature }), said: fails("key-usage"),
 	},
 	{
+		rule: "key-usage", name: "no Server Authentication",
+		spoil: oneFile(func(it *item) { it.template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), said: fails("key-usage"),
+	},
+	{
+		rule: "key-usage", name: "no Client Authentication before 2501",
+		spoil: oneFile(func(it *item) { it.template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), said: fails("key-usage"),
+	},
+	{
+		rule: "key-usage", name: "no Client Authentication from 2501 on", release: "2501",
+		spoil: oneFile(func(it *item) { it.template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), said: warns("key-usage"),
+	},
+	{
+		rule: "key-length", name: "an elliptic curve",
+		spoil: oneFile(func(it *item) {
+			key := curveKey()
+			it.pack.Key, it.leaf = key, issue(it.template, it.issuer.cert, key.Public(), it.issuer.key)
+		}),
+		said: fails("key-length"),
+	},
+	{
 		rule: "key-length", name: "1024 bits",
 		spoil: oneFile(func(it *item) { it.key = shortKey() }), said: fails("key-length"),
 	},
 	{
 		rule: "parse-pfx", name: "appended bytes",
 		spoil: oneFile(func(it *item) { it.spoil = func(b []byte) []byte { return append(b, "extra"...) } }), said: fails("parse-pfx"),
+	},
+	{
+		rule: "private-key", name: "no key",
+		spoil: oneFile(func(it *item) { it.spoil = func([]byte) []byte { return withoutKey(it) } }), said: fails("private-key"),
 	},
 	{
 		rule: "private-key", name: "not marked for the local machine",
@@ -173,6 +202,16 @@ var defects = []defect{
 		said:  setFails("password-policy"),
 	},
 	{
+		rule: "password-policy", name: "a character that the stamp does not take",
+		spoil: func(items []*item) {
+			for _, it := range items {
+				it.pack.Password = "Fine4Length#"
+			}
+		},
+		input: func(in *Input) { in.Password = "Fine4Length#" },
+		said:  setFails("password-policy"),
+	},
+	{
 		// A file that another password protects cannot be opened either: the two go together, and hide the rest of the file.
 		rule: "same-password", name: "another password",
 		spoil: oneFile(func(it *item) { it.pack.Password = "Another7Password7" }),
@@ -241,6 +280,27 @@ var defects = []defect{
 		input: func(in *Input) { in.Anchors.Enterprise = append(in.Anchors.Enterprise, cas().otherRoot.cert) },
 		said:  setWarns("paas-root"),
 	},
+}
+
+var curveKey = sync.OnceValue(func() *ecdsa.PrivateKey {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return k
+})
+
+// withoutKey is a file of the certificates alone, by another hand: our own encoder writes none.
+func withoutKey(it *item) []byte {
+	entries := []pkcs12.TrustStoreEntry{{Cert: it.leaf}}
+	for _, c := range it.chain {
+		entries = append(entries, pkcs12.TrustStoreEntry{Cert: c})
+	}
+	b, err := pkcs12.LegacyDES.WithIterations(1000).EncodeTrustStoreEntries(entries, it.pack.Password)
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 // oneCertificate puts the certificate of the first endpoint, with every name in it, into all folders.

@@ -94,6 +94,10 @@ var defects = []defect{
 		spoil: oneFile(func(it *item) { it.template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), said: warns("key-usage"),
 	},
 	{
+		rule: "key-length", name: "1024 bits",
+		spoil: oneFile(func(it *item) { it.key = shortKey() }), said: fails("key-length"),
+	},
+	{
 		rule: "key-length", name: "an elliptic curve",
 		spoil: oneFile(func(it *item) {
 			key := curveKey()
@@ -102,20 +106,16 @@ var defects = []defect{
 		said: fails("key-length"),
 	},
 	{
-		rule: "key-length", name: "1024 bits",
-		spoil: oneFile(func(it *item) { it.key = shortKey() }), said: fails("key-length"),
-	},
-	{
 		rule: "parse-pfx", name: "appended bytes",
 		spoil: oneFile(func(it *item) { it.spoil = func(b []byte) []byte { return append(b, "extra"...) } }), said: fails("parse-pfx"),
 	},
 	{
-		rule: "private-key", name: "no key",
-		spoil: oneFile(func(it *item) { it.spoil = func([]byte) []byte { return withoutKey(it) } }), said: fails("private-key"),
-	},
-	{
 		rule: "private-key", name: "not marked for the local machine",
 		spoil: oneFile(func(it *item) { it.pack.LocalMachine = false }), said: fails("private-key"),
+	},
+	{
+		rule: "private-key", name: "no key",
+		spoil: oneFile(func(it *item) { it.spoil = func([]byte) []byte { return withoutKey(it) } }), said: fails("private-key"),
 	},
 	{
 		rule: "cert-chain", name: "no root",

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/certstamp/certstamp/internal/loopback"
 )
 
 // ErrMissing says that no server can be run here.
@@ -37,7 +39,7 @@ type Options struct {
 	Dir      string // for the server's state; its own, and short: it holds sockets
 	Password string // of User
 	Also     string // another name that User answers to, without its domain; empty: none
-	Port     int    // on loopback; 0: a free one
+	Addr     string // 127.0.0.1:port; a free one when empty
 	Global   []string
 	Shares   []Share
 }
@@ -67,14 +69,16 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("%w: smbd needs root", ErrMissing)
 	}
-	port := o.Port
-	if port == 0 {
-		if port, err = freePort(); err != nil {
+	addr := o.Addr
+	if addr == "" {
+		free, err := loopback.Addresses(1)
+		if err != nil {
 			return nil, err
 		}
+		addr = free[0]
 	}
-	s := &Server{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Conf: filepath.Join(o.Dir, "smb.conf"), ended: make(chan struct{})}
-	if err := o.write(s.Conf, port); err != nil {
+	s := &Server{Addr: addr, Conf: filepath.Join(o.Dir, "smb.conf"), ended: make(chan struct{})}
+	if err := o.write(s.Conf, addr); err != nil {
 		return nil, err
 	}
 	add := exec.CommandContext(ctx, passwd, "-c", s.Conf, "-s", "-a", User)
@@ -170,16 +174,11 @@ func isFile(p string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func (o Options) write(conf, addr string) error {
+	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
-func (o Options) write(conf string, port int) error {
 	sub := func(name string) string { return filepath.Join(o.Dir, name) }
 	for _, d := range []string{"private", "state", "cache", "lock", "pid", "ncalrpc", "log"} {
 		if err := os.MkdirAll(sub(d), 0o755); err != nil {
@@ -190,7 +189,7 @@ func (o Options) write(conf string, port int) error {
 	line := func(format string, a ...any) { _, _ = fmt.Fprintf(&b, format+"\n", a...) }
 	line("[global]")
 	for _, l := range []string{
-		"server role = standalone server", "interfaces = 127.0.0.1", "bind interfaces only = yes", "smb ports = " + strconv.Itoa(port),
+		"server role = standalone server", "interfaces = 127.0.0.1", "bind interfaces only = yes", "smb ports = " + port,
 		"disable netbios = yes", "server min protocol = SMB3", "server signing = mandatory", "server smb encrypt = required", "map to guest = never",
 		"passdb backend = tdbsam:" + sub("private/passdb.tdb"), "private dir = " + sub("private"), "state directory = " + sub("state"),
 		"cache directory = " + sub("cache"), "lock directory = " + sub("lock"), "pid directory = " + sub("pid"), "ncalrpc dir = " + sub("ncalrpc"),

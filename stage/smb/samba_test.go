@@ -3,11 +3,9 @@ package smb_test
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,14 +57,9 @@ func serve(t testing.TB, global, share []string) *stand {
 // restart ends the server and starts it again on the same port, as whoever keeps it would.
 func (s *stand) restart(t testing.TB) {
 	t.Helper()
-	_, port, err := net.SplitHostPort(s.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.options.Port, err = strconv.Atoi(port); err != nil {
-		t.Fatal(err)
-	}
+	s.options.Addr = s.Addr
 	s.Close()
+	var err error
 	if s.Server, err = samba.Start(context.Background(), s.options); err != nil {
 		t.Fatal(err)
 	}

@@ -2,9 +2,7 @@ package demo
 
 import (
 	"context"
-	"net"
 	"os"
-	"strconv"
 
 	"github.com/certstamp/certstamp/internal/samba"
 )
@@ -18,19 +16,11 @@ type Server struct {
 // Serve starts a real server for the shares that are reached over SMB. Its state lies in a folder of its own that goes with
 // it, because the paths of sockets must be short.
 func (w *Workspace) Serve(ctx context.Context) (*Server, error) {
-	_, text, err := net.SplitHostPort(w.SMBAddr)
-	if err != nil {
-		return nil, err
-	}
-	port, err := strconv.Atoi(text)
-	if err != nil {
-		return nil, err
-	}
 	dir, err := os.MkdirTemp("", "smb")
 	if err != nil {
 		return nil, err
 	}
-	o := samba.Options{Dir: dir, Port: port, Password: w.Secrets["SHARE_PASSWORD"], Also: "certstage"}
+	o := samba.Options{Dir: dir, Addr: w.SMBAddr, Password: w.Secrets["SHARE_PASSWORD"], Also: "certstage"}
 	for _, s := range w.Stamps {
 		o.Shares = append(o.Shares, samba.Share{Name: "certs-" + s.Name, Path: s.Share})
 	}

@@ -15,6 +15,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/certstamp/certstamp/internal/loopback"
 	"github.com/certstamp/certstamp/pfx"
 	"github.com/certstamp/certstamp/policies"
 )
@@ -117,14 +118,14 @@ func (w *Workspace) prepare(spec Spec) (*Stamp, error) {
 		Scenario: filepath.Join(w.Dir, "simulator-"+spec.Name+".yaml"), History: filepath.Join(w.Dir, "simulator-"+spec.Name+".jsonl"),
 		Backup: filepath.Join(w.Dir, "backup-"+spec.Name),
 	}
-	addresses, err := freeAddresses(4)
+	addresses, err := loopback.Addresses(4)
 	if err != nil {
 		return nil, err
 	}
 	s.Hosts, s.TLS = addresses[:3], addresses[3]
 	if spec.SMB {
 		if w.SMBAddr == "" {
-			server, err := freeAddresses(1)
+			server, err := loopback.Addresses(1)
 			if err != nil {
 				return nil, err
 			}
@@ -145,21 +146,6 @@ func (w *Workspace) prepare(spec Spec) (*Stamp, error) {
 		return nil, err
 	}
 	return s, render(s.Scenario, scenarioFile, map[string]any{"S": s, "FQDN": FQDN, "Installed": installed})
-}
-
-// freeAddresses asks the system for free loopback ports. Another process could take one before the simulator does; then
-// the simulator says so.
-func freeAddresses(n int) ([]string, error) {
-	var out []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		out = append(out, l.Addr().String())
-	}
-	return out, nil
 }
 
 // install makes the set that the stamp serves at first, packed like any other.

@@ -61,6 +61,7 @@ var edges = map[string]map[string]string{
 	},
 	"internal/samba":    {"internal/loopback": "its port has to stand in its configuration"},
 	"internal/loopback": {},
+	"internal/heap":     {},
 	"internal/judges":   {},
 	"stage/stagetest": {
 		"stage": "the conformance suite of every share",

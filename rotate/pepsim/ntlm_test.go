@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/certstamp/certstamp/internal/heap"
 )
 
 func fromBase64(t testing.TB, s string) []byte {
@@ -174,8 +176,13 @@ func FuzzNTLM(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := good.accept(b, []ntlmUser{{admin, password}}, make([]byte, 16)); err == nil {
-			t.Error("it logged in without the password")
+		spent := heap.Spent(func() {
+			if _, err := good.accept(b, []ntlmUser{{admin, password}}, make([]byte, 16)); err == nil {
+				t.Error("it logged in without the password")
+			}
+		})
+		if spent > 2<<20+256*uint64(len(b)) {
+			t.Errorf("%d bytes allocated for %d", spent, len(b))
 		}
 	})
 }

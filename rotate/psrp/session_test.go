@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/certstamp/certstamp/internal/heap"
 	"github.com/certstamp/certstamp/rotate/psrp/clixml"
 )
 
@@ -637,23 +638,28 @@ func FuzzMessage(f *testing.F) {
 		if got := m.Encode(); string(got) != string(b) {
 			t.Fatalf("does not come back: %x", got)
 		}
-		c, err := NewCore(Config{Pool: testGUID(t), Key: key})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.state, c.active = PoolOpened, pipelineID(t)
-		s := NewServerCore(ServerConfig{})
-		s.state = PoolOpened
-		for id := uint64(1); id < 3; id++ {
-			_ = c.object(Object{ID: id, Data: b})
-			_ = s.message(m)
-		}
-		for {
-			e, ok := c.Next()
-			if !ok {
-				break
+		spent := heap.Spent(func() {
+			c, err := NewCore(Config{Pool: testGUID(t), Key: key})
+			if err != nil {
+				t.Fatal(err)
 			}
-			_ = fmt.Sprintf("%v", e)
+			c.state, c.active = PoolOpened, pipelineID(t)
+			s := NewServerCore(ServerConfig{})
+			s.state = PoolOpened
+			for id := uint64(1); id < 3; id++ {
+				_ = c.object(Object{ID: id, Data: b})
+				_ = s.message(m)
+			}
+			for {
+				e, ok := c.Next()
+				if !ok {
+					break
+				}
+				_ = fmt.Sprintf("%v", e)
+			}
+		})
+		if spent > most(b) {
+			t.Errorf("%d bytes allocated for %d", spent, len(b))
 		}
 	})
 }

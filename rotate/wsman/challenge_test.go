@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/bodgit/ntlmssp"
+	"github.com/certstamp/certstamp/internal/heap"
 )
 
 // The bits of MS-NLMP section 2.2.2.5, written out: a table that the code shares would not miss what the code forgets.
@@ -89,7 +90,11 @@ func FuzzChallenge(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if checkChallenge(b) != nil {
+		var err error
+		if spent := heap.Spent(func() { err = checkChallenge(b) }); spent > most(b) {
+			t.Errorf("%d bytes allocated for %d", spent, len(b))
+		}
+		if err != nil {
 			return
 		}
 		flags := binary.LittleEndian.Uint32(b[20:])

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/certstamp/certstamp/internal/heap"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -215,18 +216,25 @@ func TestDurations(t *testing.T) {
 	}
 }
 
+// most is what may be allocated for bytes of a server: in proportion to their length, beside what the process does meanwhile.
+func most(in []byte) uint64 { return 2<<20 + 256*uint64(len(in)) }
+
 func FuzzEnvelope(f *testing.F) {
 	f.Add([]byte(answerXML("urn:xResponse", "uuid:AA", `<rsp:ReceiveResponse><rsp:Stream Name="stdout" CommandId="CM">YWJj</rsp:Stream></rsp:ReceiveResponse>`)), "PT60S")
 	f.Add([]byte(faultXML("uuid:AA", "5", "t")), "P1DT2H")
 	f.Add([]byte(answerXML("urn:xResponse", "uuid:AA", `<rsp:CommandResponse><rsp:CommandId>CM</rsp:CommandId></rsp:CommandResponse>`)), "")
 	f.Fuzz(func(t *testing.T, b []byte, duration string) {
-		body, err := parseReply(b, "urn:x", "uuid:AA")
-		if err != nil {
-			_ = err.Error()
-			body = nil
+		if spent := heap.Spent(func() {
+			body, err := parseReply(b, "urn:x", "uuid:AA")
+			if err != nil {
+				_ = err.Error()
+				body = nil
+			}
+			_, _, _ = shellID(body), commandID(body), body
+			_, _ = parseReceived(body, "CM")
+		}); spent > most(b) {
+			t.Errorf("%d bytes allocated for %d", spent, len(b))
 		}
-		_, _, _ = shellID(body), commandID(body), body
-		_, _ = parseReceived(body, "CM")
 		if d, err := ParseDuration(duration); err == nil && d < 0 {
 			t.Fatalf("%q is %v", duration, d)
 		}

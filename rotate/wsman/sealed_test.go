@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/certstamp/certstamp/internal/heap"
 )
 
 // pair is two ends that share a key.
@@ -126,7 +128,11 @@ func FuzzSealed(f *testing.F) {
 	f.Add(good)
 	f.Add(bytes.ReplaceAll(good, []byte("\t"), nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		sealed, signature, err := parseSealed(b)
+		var sealed, signature []byte
+		var err error
+		if spent := heap.Spent(func() { sealed, signature, err = parseSealed(b) }); spent > most(b) {
+			t.Errorf("%d bytes allocated for %d", spent, len(b))
+		}
 		if err != nil {
 			return
 		}

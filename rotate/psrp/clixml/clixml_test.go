@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/certstamp/certstamp/internal/heap"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -318,11 +319,17 @@ func FuzzCLIXML(f *testing.F) {
 	}
 	key := testKey(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		v, err := Unmarshal(data, key)
+		var v any
+		var err error
+		if spent := heap.Spent(func() {
+			v, err = Unmarshal(data, key)
+			_ = Text(v)
+		}); spent > 2<<20+256*uint64(len(data)) {
+			t.Errorf("%d bytes allocated for %d", spent, len(data))
+		}
 		if err != nil {
 			return
 		}
-		_ = Text(v)
 		once, err := Marshal(v, key)
 		if err != nil {
 			t.Fatalf("what was read does not marshal: %v", err)

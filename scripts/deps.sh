@@ -20,10 +20,12 @@ want shellcheck shellcheck
 [ -e /usr/sbin/smbd ] || need="$need samba"
 [ -e /usr/lib/python3/dist-packages/winrm ] || need="$need python3-winrm"
 [ -e /usr/lib/python3/dist-packages/cryptography ] || need="$need python3-cryptography"
+[ -e /usr/lib/python3/dist-packages/icalendar ] || need="$need python3-icalendar"
 if [ "${1:-}" = judges ]; then # large ones, which only the gate insists on
 	want node nodejs
 	want npm npm
 	want chromium chromium
+	want promtool prometheus
 fi
 
 [ -n "$need" ] || exit 0

@@ -150,7 +150,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.initCommand(), a.csrCommand(), a.packCommand(), a.discoverCommand(), a.validateCommand(), a.explainCommand(), a.targetCommand(), a.planCommand(),
 		a.stageCommand(), a.rotateCommand(), a.verifyCommand(), a.unstageCommand(), a.bmcCommand(),
-		a.statusCommand(), a.supportCommand(), a.pepCommand(), a.simulateCommand(), a.demoCommand(), a.versionCommand(),
+		a.statusCommand(), a.expiryCommand(), a.supportCommand(), a.pepCommand(), a.simulateCommand(), a.demoCommand(), a.versionCommand(),
 	)
 	return root
 }

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -72,6 +73,9 @@ func TestPipeline(t *testing.T) {
 			}
 			if n := s.starts(); n != 1 {
 				t.Errorf("the stamp was asked to rotate %d times", n)
+			}
+			if got, n := states(s.must(nil, "expiry", "--stamp", s.name())), strings.Fields(total)[0]; fmt.Sprint(got["live ok"], got["file served"]) != n+" "+n {
+				t.Errorf("after the rotation: %v of %s", got, total)
 			}
 			bmc := s.plan("bmc.json", "--kind", "bmc")
 			s.check(s.run(env, append([]string{"bmc"}, bmc...)...), 0, "bmc: success (set)")

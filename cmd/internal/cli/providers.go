@@ -12,9 +12,14 @@ import (
 	"github.com/certstamp/certstamp/validate"
 )
 
-// judgeProviders judges the certificates of resource providers, one judgement for each type that has a folder. They are held
-// against the stamp's own set, core, and go nowhere else: no plan has them.
-func (a *app) judgeProviders(ctx context.Context, j *job, how judging, only policies.CertificateType, core *judgement) ([]*judgement, error) {
+// typedTree is the certificates of one type of resource provider.
+type typedTree struct {
+	*tree
+	kind policies.CertificateType
+}
+
+// providerTrees reads the certificates of a stamp's resource providers: one tree for each type that has a folder, or for one.
+func (a *app) providerTrees(j *job, identity secret.Value, only policies.CertificateType) ([]typedTree, error) {
 	s := j.stamp
 	if s.ResourceProviders == "" {
 		return nil, nil
@@ -35,17 +40,11 @@ func (a *app) judgeProviders(ctx context.Context, j *job, how judging, only poli
 	if err != nil {
 		return nil, wrong(err, "a directory of resource providers holds one folder for each type of certificate, and nothing else")
 	}
-	var identity secret.Value
-	if !how.noPassword && !s.AgeIdentity.IsZero() {
-		if identity, err = a.secret(s.AgeIdentity, "age-identity"); err != nil {
-			return nil, err
-		}
-	}
 	identities, err := ageIdentities(identity)
 	if err != nil {
 		return nil, wrong(err, "the reference must lead to an age identity, AGE-SECRET-KEY-…")
 	}
-	var out []*judgement
+	var out []typedTree
 	for _, t := range j.policy.Types() {
 		folder, ok := folders[t]
 		if !ok || only != "" && only != t {
@@ -55,19 +54,41 @@ func (a *app) judgeProviders(ctx context.Context, j *job, how judging, only poli
 		if direct(j.policy, t) {
 			level = ""
 		}
-		tree, err := collect(root.FS(), folder, level, s.ResourceProviders, identities)
+		read, err := collect(root.FS(), folder, level, s.ResourceProviders, identities)
 		if err != nil {
 			return nil, wrong(err, "")
 		}
+		out = append(out, typedTree{read, t})
+	}
+	return out, nil
+}
+
+// judgeProviders judges the certificates of resource providers, one judgement for each type that has a folder. They are held
+// against the stamp's own set, core, and go nowhere else: no plan has them.
+func (a *app) judgeProviders(ctx context.Context, j *job, how judging, only policies.CertificateType, core *judgement) ([]*judgement, error) {
+	s := j.stamp
+	var identity secret.Value
+	if s.ResourceProviders != "" && !how.noPassword && !s.AgeIdentity.IsZero() {
+		var err error
+		if identity, err = a.secret(s.AgeIdentity, "age-identity"); err != nil {
+			return nil, err
+		}
+	}
+	trees, err := a.providerTrees(j, identity, only)
+	if err != nil {
+		return nil, err
+	}
+	var out []*judgement
+	for _, t := range trees {
 		in := validate.Input{
-			Stamp: s.Name, Type: t, Simulated: s.Simulated, Domain: s.Domain(), Version: s.Version, Identity: s.Identity,
-			Policy: j.policy, AsOf: how.asOf, Files: tree.files, Listing: tree.listing, NoPassword: how.noPassword,
+			Stamp: s.Name, Type: t.kind, Simulated: s.Simulated, Domain: s.Domain(), Version: s.Version, Identity: s.Identity,
+			Policy: j.policy, AsOf: how.asOf, Files: t.files, Listing: t.listing, NoPassword: how.noPassword,
 			Core: core.outcome.Subjects, Anchors: j.anchors,
 		}
 		if !how.noPassword {
 			in.Password = core.password.Reveal()
 		}
-		set := &judgement{tree: tree}
+		set := &judgement{tree: t.tree}
 		set.outcome = a.apply(ctx, in, how)
 		out = append(out, set)
 	}

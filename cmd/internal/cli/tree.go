@@ -34,6 +34,11 @@ type tree struct {
 	paths   map[string]string // validate path → path in the repository
 }
 
+// noTree says that there is no certificates directory at all.
+type noTree struct{ error }
+
+func (e noTree) Unwrap() error { return e.error }
+
 // readTree reads the certificates of a stamp. Sealed files are opened when an identity is given.
 func (a *app) readTree(s *stamp.Stamp, identity secret.Value) (*tree, error) {
 	repo, err := a.repository()
@@ -42,6 +47,9 @@ func (a *app) readTree(s *stamp.Stamp, identity secret.Value) (*tree, error) {
 	}
 	root, err := repo.Sub(s.Certificates)
 	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = noTree{err}
+		}
 		return nil, configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), "run certstamp pack first, or name the folder in stamp.yaml: certificates: PATH")
 	}
 	defer root.Close()

@@ -63,6 +63,7 @@ type Stamp struct {
 	Message    string             `json:"message,omitempty"` // one sentence
 	Steps      []Step             `json:"steps,omitempty"`
 	Endpoints  []Endpoint         `json:"endpoints,omitempty"`
+	Expiries   []Expiry           `json:"expiries,omitempty"` // first to end first; what gave no certificate before that
 	Health     []Health           `json:"health,omitempty"`
 	Errors     []string           `json:"errors,omitempty"` // the stamp's own error records, whole
 	Facts      []Fact             `json:"facts,omitempty"`

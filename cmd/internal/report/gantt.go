@@ -30,8 +30,8 @@ func (m *marker) gantt(d *Document) {
 		s := &d.Stamps[i]
 		var first time.Time
 		section := false
-		for _, c := range s.Certificates {
-			end, err := time.Parse(time.RFC3339, c.NotAfter)
+		for _, c := range s.ends() {
+			end, err := time.Parse(time.RFC3339, c.at)
 			if err != nil {
 				continue
 			}
@@ -47,7 +47,7 @@ func (m *marker) gantt(d *Document) {
 				section = true
 			}
 			bars++
-			fmt.Fprintf(&b, "    %s :%s\n", label(fmt.Sprintf("%d %s", bars, c.Folder)), bar(bars, now, end))
+			fmt.Fprintf(&b, "    %s :%s\n", label(fmt.Sprintf("%d %s", bars, c.name)), bar(bars, now, end))
 		}
 		if section {
 			by := first.Add(-soon)
@@ -65,6 +65,23 @@ func (m *marker) gantt(d *Document) {
 		more = fmt.Sprintf("\n%d more certificates are in the tables only.\n", left)
 	}
 	m.block("\n```mermaid\ngantt\n    title certificates and when they end\n    dateFormat YYYY-MM-DD\n    axisFormat %%Y-%%m\n%s```\n%s", b.String(), more)
+}
+
+// ending is a certificate and when it ends, RFC 3339.
+type ending struct{ name, at string }
+
+// ends are the certificates that a stamp's document is about: those that were judged, or those that are due.
+func (s *Stamp) ends() []ending {
+	var out []ending
+	for _, c := range s.Certificates {
+		out = append(out, ending{c.Folder, c.NotAfter})
+	}
+	for _, e := range s.Expiries {
+		if e.due() {
+			out = append(out, ending{e.name(), e.Ends})
+		}
+	}
+	return out
 }
 
 // bar goes from today to the end of a certificate, or from its end to today.

@@ -114,9 +114,9 @@ func (st *story) add(d *Document, s Stamp) {
 // bad picks the style of a word.
 func bad(word any) string {
 	switch s := strings.ToLower(toString(word)); s {
-	case "fail", "failed", "refused", "foreign", "unreachable", "mixed", "unknown":
+	case "fail", "failed", "refused", "foreign", "unreachable", "mixed", "unknown", ExpiryCritical, ExpiryExpired:
 		return "bad"
-	case "warning", "warn", "skipped", "running", "previous":
+	case ExpiryWarning, "warn", "skipped", "running", "previous", ExpiryUnread:
 		return "warn"
 	}
 	return "good"

@@ -60,7 +60,7 @@ func TestForeignTextBeforeJudges(t *testing.T) {
 		t.Error(c)
 	}
 	n := len(texts)
-	if v.SARIF != n+3 || v.JUnit != n+3 || v.Markdown != n+3 || v.Diagrams != n+1 || v.Tasks != 4*n+5 || v.HTML != 4 {
+	if v.SARIF != n+3 || v.JUnit != n+3 || v.Markdown != n+3 || v.Diagrams != n+1 || v.Tasks != 5*n+5 || v.HTML != 4 {
 		t.Errorf("of %d texts they judged %+v", n, v)
 	}
 }

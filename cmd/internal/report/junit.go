@@ -96,6 +96,13 @@ func (j *junitSuites) stamp(d *Document, s *Stamp) {
 	for _, e := range s.Endpoints {
 		cases = append(cases, wordCase(own, "endpoint "+e.Endpoint+" at "+e.Host, e.Verdict, e.Detail))
 	}
+	for _, e := range s.Expiries {
+		detail := e.Detail
+		if e.DaysLeft != nil {
+			detail = strings.TrimPrefix(fmt.Sprintf("%s; ends %s, days left %d", detail, e.Ends, *e.DaysLeft), "; ")
+		}
+		cases = append(cases, wordCase(own, e.Source+" "+e.name()+" at "+e.where(), e.State, detail))
+	}
 	for _, h := range s.Health {
 		cases = append(cases, wordCase(own, "health "+h.Test, h.After, ""))
 	}

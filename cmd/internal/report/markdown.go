@@ -80,12 +80,13 @@ func (m *marker) overview(d *Document) {
 	for i := range d.Stamps {
 		s := &d.Stamps[i]
 		first := ""
-		for _, c := range s.Certificates {
-			if c.NotAfter != "" && (first == "" || c.NotAfter < first) {
-				first = c.NotAfter
+		ends := s.ends()
+		for _, e := range ends {
+			if e.at != "" && (first == "" || e.at < first) {
+				first = e.at
 			}
 		}
-		m.block("| %s | %s | %d | %s |\n", code(s.Stamp), orOutcome(s), len(s.Certificates), until(first, d.AsOf))
+		m.block("| %s | %s | %d | %s |\n", code(s.Stamp), orOutcome(s), len(ends), until(first, d.AsOf))
 	}
 }
 
@@ -130,6 +131,7 @@ func (m *marker) stamp(d *Document, s *Stamp) {
 	for _, e := range s.Endpoints {
 		m.block("| %s | %s | %s | %s |\n", code(e.Endpoint), code(e.Host), code(e.Verdict), code(e.Detail))
 	}
+	m.expiries(s.Expiries)
 	if len(s.Health) > 0 {
 		m.block("\n| health test | before | after |\n|---|---|---|\n")
 	}

@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"errors"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/certstamp/certstamp/cmd/internal/report"
+	"github.com/certstamp/certstamp/internal/live"
+	"github.com/certstamp/certstamp/policies"
+	"github.com/certstamp/certstamp/validate"
+)
+
+// issued is a certificate of some CA, or its own when issuer is empty.
+func issued(t *testing.T, name, issuer string, from, to time.Time) *x509.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: name}, NotBefore: from, NotAfter: to}
+	parent := c
+	if issuer != "" {
+		parent = &x509.Certificate{Subject: pkix.Name{CommonName: issuer}}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, parent, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func watching(t *testing.T, asOf time.Time) *dues {
+	t.Helper()
+	p, err := policies.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newDues(p, watch{asOf: asOf})
+}
+
+// TestDaysLeft walks both sides of every edge: the days of the stamp's own alerts, and the end.
+func TestDaysLeft(t *testing.T) {
+	end := time.Date(2026, 12, 31, 12, 0, 0, 0, time.UTC)
+	year, month := end.AddDate(-1, 0, 0), end.AddDate(0, -5, 0)
+	const day = 24 * time.Hour
+	for _, row := range []struct {
+		left  time.Duration
+		from  time.Time
+		days  int
+		state string
+	}{
+		{200 * day, year, 200, "ok"},
+		{90 * day, year, 90, "ok"},
+		{90*day - time.Second, year, 89, "warning"},
+		{90*day - time.Second, month, 89, "ok"}, // it never had 200 days
+		{30 * day, year, 30, "warning"},
+		{30 * day, month, 30, "ok"},
+		{30*day - time.Second, year, 29, "critical"},
+		{30*day - time.Second, month, 29, "critical"},
+		{time.Second, year, 0, "critical"},
+		{0, year, 0, "critical"}, // the last second counts: NotAfter is inclusive (RFC 5280, section 4.1.2.5)
+		{-time.Second, year, -1, "expired"},
+		{-day, year, -1, "expired"},
+		{-day - time.Second, year, -2, "expired"},
+	} {
+		d := watching(t, end.Add(-row.left))
+		leaf := issued(t, "leaf", "CA", row.from, end)
+		var e report.Expiry
+		d.dated(&e, []*x509.Certificate{leaf})
+		if got := d.state([]*x509.Certificate{leaf}); got != row.state || *e.DaysLeft != row.days {
+			t.Errorf("%v before the end: %s, %d days; wanted %s, %d", row.left, got, *e.DaysLeft, row.state, row.days)
+		}
+	}
+}
+
+// TestEndOfChain: a leaf is of no use when what it is served with has ended. Roots are trusted from elsewhere.
+func TestEndOfChain(t *testing.T) {
+	now := time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC)
+	in := func(days int) time.Time { return now.AddDate(0, 0, days) }
+	leaf := issued(t, "leaf", "issuing", in(-200), in(165))
+	old, lasting := issued(t, "issuing", "root", in(-900), in(20)), issued(t, "issuing", "root", in(-900), in(900))
+	root := issued(t, "root", "", in(-900), in(3))
+	d := watching(t, now)
+	for name, row := range map[string]struct {
+		chain []*x509.Certificate
+		days  int
+		state string
+	}{
+		"leaf alone":                  {[]*x509.Certificate{leaf}, 165, "ok"},
+		"chain that outlives it":      {[]*x509.Certificate{leaf, lasting, root}, 165, "ok"},
+		"intermediate that ends soon": {[]*x509.Certificate{leaf, old, root}, 20, "critical"},
+	} {
+		var e report.Expiry
+		d.dated(&e, row.chain)
+		if got := d.state(row.chain); got != row.state || *e.DaysLeft != row.days || e.NotAfter != utc(leaf.NotAfter) || (e.Detail != "") != (row.days == 20) {
+			t.Errorf("%s: %s, %+v", name, got, e)
+		}
+	}
+	var e report.Expiry
+	d.dated(&e, []*x509.Certificate{issued(t, "early", "CA", in(1), in(300))})
+	if !strings.Contains(e.Detail, "not valid before 2026-11-30") {
+		t.Errorf("not valid yet: %+v", e)
+	}
+}
+
+// TestFrontEndsDisagree: what ends first is shown, and that they disagree is a finding of its own.
+func TestFrontEndsDisagree(t *testing.T) {
+	now := time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC)
+	late, early := issued(t, "new", "CA", now.AddDate(0, 0, -1), now.AddDate(1, 0, 0)), issued(t, "old", "CA", now.AddDate(-1, 0, 0), now.AddDate(0, 0, 50))
+	sample := func(c *x509.Certificate) live.Served {
+		sum := sha256.Sum256(c.Raw)
+		return live.Served{Chain: []*x509.Certificate{c}, LeafSHA256: hex.EncodeToString(sum[:])}
+	}
+	down := live.Served{Class: live.Refused, Err: errors.New("connection refused")}
+	d := watching(t, now)
+	e := d.live(live.Observation{Target: live.Target{Host: "a.east", Port: 443}, Samples: []live.Served{sample(late), sample(early), sample(late), down}}, "ACSBlob")
+	if e.State != report.ExpiryWarning || e.Leaves != 2 || e.Samples != 4 || e.SubjectCN != "old" || !strings.Contains(e.Detail, "refused") {
+		t.Errorf("got %+v", e)
+	}
+	d.list = append(d.list, e, d.live(live.Observation{Target: live.Target{Host: "b.east", Port: 443}, Samples: []live.Served{down}}, "ACSQueue"))
+	var got []string
+	for _, f := range d.findings() {
+		got = append(got, f.ID+" "+string(f.Result)+" "+strings.Join(f.Folders, ","))
+		if f.Result != validate.OK && (f.Found == "" || f.Wanted == "" || f.Hint == "") {
+			t.Errorf("%+v", f)
+		}
+	}
+	want := "days-left Warning ACSBlob; one-leaf Fail ACSBlob; endpoint-answers Skipped ACSQueue; file-read OK "
+	if strings.Join(got, "; ") != want {
+		t.Errorf("got  %s\nwant %s", strings.Join(got, "; "), want)
+	}
+}

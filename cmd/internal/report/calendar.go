@@ -11,9 +11,14 @@ import (
 
 // Calendar writes a calendar (RFC 5545) with one whole day for each certificate that is due, and reminders 90 and 30 days
 // before it, when the stamp itself begins to warn. An event is the same one after a renewal, and moves: its identity is the
-// stamp and the endpoint, and its sequence number grows with the day.
+// stamp and the endpoint, and its sequence number is the minute it was written in. A day would not do for that: certificates are also
+// followed by ones that end earlier, and whoever has a calendar ignores an event whose number went down.
 func Calendar(w io.Writer, d *Document) error {
-	c := calendar{stamp: strings.NewReplacer("-", "", ":", "").Replace(d.AsOf)}
+	now, err := time.Parse(time.RFC3339, d.AsOf)
+	if err != nil {
+		return fmt.Errorf("a calendar of no day: %w", err)
+	}
+	c := calendar{stamp: now.UTC().Format("20060102T150405Z"), sequence: max(now.Unix()/60, 0)}
 	c.line("BEGIN:VCALENDAR")
 	c.line("VERSION:2.0")
 	c.line("PRODID:-//certstamp//certstamp expiry//EN")
@@ -32,7 +37,7 @@ func Calendar(w io.Writer, d *Document) error {
 		}
 	}
 	c.line("END:VCALENDAR")
-	_, err := io.WriteString(w, c.b.String())
+	_, err = io.WriteString(w, c.b.String())
 	return err
 }
 
@@ -47,8 +52,9 @@ func (e Expiry) due() bool {
 }
 
 type calendar struct {
-	b     strings.Builder
-	stamp string // when the calendar was made
+	b        strings.Builder
+	stamp    string // when the calendar was made
+	sequence int64
 }
 
 func (c *calendar) event(s *Stamp, e Expiry, id string) {
@@ -57,6 +63,12 @@ func (c *calendar) event(s *Stamp, e Expiry, id string) {
 		return
 	}
 	end = end.UTC()
+	switch {
+	case end.Year() == 9999:
+		return // it never ends (RFC 5280, section 4.1.2.5), and the day after has no name
+	case end.Unix() < 0:
+		end = time.Unix(0, 0).UTC() // long ago; not every program has a year 0
+	}
 	title := fmt.Sprintf("%s: certificate of %s ends", s.Stamp, e.name())
 	if s.Simulated {
 		title = "SIMULATED " + title
@@ -68,7 +80,7 @@ func (c *calendar) event(s *Stamp, e Expiry, id string) {
 	c.line("BEGIN:VEVENT")
 	c.line("UID:" + calendarText("external."+id+"@certstamp"))
 	c.line("DTSTAMP:" + c.stamp)
-	c.line(fmt.Sprintf("SEQUENCE:%d", max(end.Unix()/(24*60*60), 0)))
+	c.line(fmt.Sprintf("SEQUENCE:%d", c.sequence))
 	c.line("DTSTART;VALUE=DATE:" + end.Format("20060102"))
 	c.line("DTEND;VALUE=DATE:" + end.AddDate(0, 0, 1).Format("20060102"))
 	c.line("SUMMARY:" + calendarText(title))

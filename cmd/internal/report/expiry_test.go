@@ -170,7 +170,7 @@ func TestCalendarJudged(t *testing.T) {
 	}
 	want := event{
 		"external.east..east@certstamp", "SIMULATED east: certificate of east ends",
-		"east ends 2026-12-20T23:30:00Z.\nSubject east, issued by east, serial number 77.\neast", "2026-12-20", "2026-12-21", "2026-11-29T12:00:00+00:00", 20807,
+		"east ends 2026-12-20T23:30:00Z.\nSubject east, issued by east, serial number 77.\neast", "2026-12-20", "2026-12-21", "2026-11-29T12:00:00+00:00", 29932560,
 		[]string{"-90", "-30"},
 	}
 	if fmt.Sprint(events[0]) != fmt.Sprint(want) {
@@ -185,5 +185,48 @@ func TestCalendarJudged(t *testing.T) {
 			t.Errorf("event %q is there twice", e.UID)
 		}
 		ids[e.UID] = true
+	}
+}
+
+// TestCalendarMoves: a certificate may be followed by one that ends earlier, and the event must go there too.
+func TestCalendarMoves(t *testing.T) {
+	sequence := func(asOf, ends string) int {
+		t.Helper()
+		d := &Document{AsOf: asOf, Stamps: []Stamp{{Stamp: "east", Expiries: []Expiry{{Endpoint: "ACSBlob", Source: "live", State: ExpiryOK, Ends: ends}}}}}
+		var b bytes.Buffer
+		if err := Calendar(&b, d); err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		_, after, _ := strings.Cut(b.String(), "SEQUENCE:")
+		if _, err := fmt.Sscan(after, &n); err != nil {
+			t.Fatalf("%v\n%s", err, b.String())
+		}
+		return n
+	}
+	first := sequence("2026-11-29T12:00:00Z", "2028-01-01T00:00:00Z")
+	if again := sequence("2026-11-30T12:00:00Z", "2027-01-01T00:00:00Z"); again <= first {
+		t.Errorf("the number went from %d to %d", first, again)
+	}
+}
+
+// TestCalendarOfStrangeDays: a day that a program cannot read costs the whole calendar.
+func TestCalendarOfStrangeDays(t *testing.T) {
+	d := &Document{AsOf: "2026-11-29T12:00:00Z", Stamps: []Stamp{{Stamp: "east", Expiries: []Expiry{
+		{Endpoint: "never", Source: "file", State: ExpiryOK, Ends: "9999-12-31T23:59:59Z"},
+		{Endpoint: "zero", Source: "file", State: ExpiryExpired, Ends: "0000-01-01T00:00:00Z"},
+		{Endpoint: "late", Source: "file", State: ExpiryOK, Ends: "9998-12-31T23:59:59Z"},
+	}}}}
+	var b bytes.Buffer
+	if err := Calendar(&b, d); err != nil {
+		t.Fatal(err)
+	}
+	got := regexp.MustCompile(`DATE:(\d+)\r`).FindAllStringSubmatch(b.String(), -1)
+	want := "[[DATE:19700101\r 19700101] [DATE:19700102\r 19700102] [DATE:99981231\r 99981231] [DATE:99990101\r 99990101]]"
+	if fmt.Sprint(got) != want {
+		t.Errorf("got %q", got)
+	}
+	if err := Calendar(&b, &Document{}); err == nil {
+		t.Error("a calendar that was made on no day")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +25,8 @@ type dues struct {
 	asOf                         time.Time
 	critical, warning, shortLife time.Duration
 	list                         []report.Expiry
-	unseen                       string // why the first endpoint that gave nothing did not
+	unseen                       string   // why the first endpoint that gave nothing did not
+	folders                      []string // of the endpoints that the stamp has
 }
 
 func newDues(p *policies.Policy, how watch) *dues {
@@ -43,6 +45,10 @@ func newDues(p *policies.Policy, how watch) *dues {
 func (d *dues) live(seen live.Observation, folder string) report.Expiry {
 	e := report.Expiry{Endpoint: folder, Source: "live", Host: fmt.Sprintf("%s:%d", seen.Target.Host, seen.Target.Port), Samples: len(seen.Samples)}
 	leaves := seen.Leaves()
+	for i, l := range leaves {
+		// Servers also send what leads nowhere from the leaf, such as a CA's old cross-signature: no user minds its end.
+		leaves[i].Chain, _ = pfx.Walk(l.Chain[0], l.Chain[1:])
+	}
 	if len(leaves) == 0 {
 		e.State = report.ExpiryUnreachable
 		s := seen.Leaf()
@@ -55,6 +61,9 @@ func (d *dues) live(seen live.Observation, folder string) report.Expiry {
 	e.Leaves = len(leaves)
 	d.dated(&e, first.Chain)
 	e.State = d.state(first.Chain)
+	if e.State != report.ExpiryExpired && first.Chain[0].NotBefore.After(d.asOf) {
+		e.State = report.ExpiryEarly
+	}
 	if s, failed := seen.Failure(); failed {
 		e.Detail = joined(e.Detail, fmt.Sprintf("some connections failed: %s", s.Class))
 	}
@@ -66,33 +75,21 @@ func (d *dues) file(f dueFile, served *report.Expiry, open func([]byte) ([]*x509
 	if f.kind != "" {
 		served = nil
 	}
-	var chain []*x509.Certificate
-	err := f.Err
-	switch {
-	case err != nil:
-	case len(f.Twin) > 0:
-		if chain, err = pfx.ParseCertificates(f.Twin); err != nil {
-			err = fmt.Errorf("the public twin: %w", err)
-		}
-	case len(f.PFX) == 0:
-		err = errors.New("there is no public twin, and the file is sealed with age")
-	default:
-		chain, err = open(f.PFX)
-	}
-	if err == nil && len(chain) == 0 {
-		err = errors.New("it holds no certificate")
-	}
+	chain, note, err := read(f, open)
 	if err != nil {
 		e.Detail = err.Error()
 		return e
 	}
 	d.dated(&e, chain)
+	e.Detail = joined(e.Detail, note)
 	switch {
 	case served == nil:
 		e.State = d.state(chain)
 	case served.LeafSHA256 == e.LeafSHA256:
 		e.State = report.ExpiryServed
-	case e.NotAfter > served.NotAfter:
+	case never(chain[0]):
+		e.State = report.ExpiryExpired
+	case e.Ends > served.Ends: // a new leaf under an intermediate that ends as soon as before is no help
 		e.State = report.ExpiryReady
 	default:
 		e.State = report.ExpiryOlder
@@ -100,19 +97,73 @@ func (d *dues) file(f dueFile, served *report.Expiry, open func([]byte) ([]*x509
 	return e
 }
 
+// read takes the certificates out of a file: of its public twin, if it has one. The note is what could not be checked.
+func read(f dueFile, open func([]byte) ([]*x509.Certificate, error)) (chain []*x509.Certificate, note string, err error) {
+	switch {
+	case f.Err != nil:
+		return nil, "", f.Err
+	case len(f.Twin) > 0:
+		if chain, err = pfx.ParseCertificates(f.Twin); err != nil {
+			return nil, "", fmt.Errorf("the public twin: %w", err)
+		}
+		note, err = compared(chain, f.PFX, open)
+	case len(f.PFX) == 0:
+		return nil, "", errors.New("there is no public twin, and the file is sealed with age")
+	default:
+		if chain, err = open(f.PFX); errors.As(err, &closed{}) {
+			err = fmt.Errorf("there is no public twin, and no password: %w", err)
+		}
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	chain, _ = pfx.Walk(chain[0], chain[1:])
+	return chain, note, nil
+}
+
+// compared holds a twin against its PFX, where that can be opened. Whoever looks without a password sees what reviewers
+// saw, and validate has held the two together; a password that does not fit says nothing of when a certificate ends.
+func compared(twin []*x509.Certificate, file []byte, open func([]byte) ([]*x509.Certificate, error)) (note string, err error) {
+	if len(file) == 0 {
+		return "", nil
+	}
+	held, err := open(file)
+	switch {
+	case errors.As(err, &closed{}):
+		return "", nil
+	case errors.Is(err, pfx.ErrPassword):
+		return "not compared with its PFX: " + err.Error(), nil
+	case err != nil:
+		return "", fmt.Errorf("the PFX beside the public twin: %w", err)
+	case !held[0].Equal(twin[0]):
+		return "", errors.New("the public twin shows another certificate than the PFX holds")
+	}
+	return "", nil
+}
+
+// closed is why a PFX was not even tried.
+type closed struct{ error }
+
+func (c closed) Unwrap() error { return c.error }
+
 // dated fills in what a chain says, its leaf first.
 func (d *dues) dated(e *report.Expiry, chain []*x509.Certificate) {
-	leaf, end := chain[0], ends(chain)
+	leaf, end := chain[0], within(ends(chain))
 	sum := sha256.Sum256(leaf.Raw)
-	left := int((end.Sub(d.asOf) - (24*time.Hour - 1)) / (24 * time.Hour)) // whole days, rounded down also below zero
-	if !end.Before(d.asOf) {
-		left = int(end.Sub(d.asOf) / (24 * time.Hour))
+	// Counted in seconds: a time.Duration ends after 292 years, and a certificate may end in 9999 or in 1066.
+	seconds := end.Unix() - d.asOf.Unix()
+	left := int(seconds / daySeconds)
+	if seconds%daySeconds < 0 {
+		left-- // whole days, rounded down also below zero
 	}
 	e.NotBefore, e.NotAfter, e.Ends = utc(leaf.NotBefore), utc(leaf.NotAfter), utc(end)
 	e.DaysLeft, e.LeafSHA256 = &left, hex.EncodeToString(sum[:])
-	e.SubjectCN, e.IssuerCN, e.SerialNumber = leaf.Subject.CommonName, leaf.Issuer.CommonName, leaf.SerialNumber.String()
+	e.SubjectCN, e.IssuerCN, e.SerialNumber = clipped(leaf.Subject.CommonName), clipped(leaf.Issuer.CommonName), serial(leaf.SerialNumber)
+	if never(leaf) {
+		e.Detail = joined(e.Detail, "never valid: it ends before it begins")
+	}
 	if end.Before(leaf.NotAfter) {
-		e.Detail = fmt.Sprintf("a certificate of its chain ends before it; its own end is %s", utc(leaf.NotAfter))
+		e.Detail = joined(e.Detail, fmt.Sprintf("a certificate of its chain ends before it; its own end is %s", utc(leaf.NotAfter)))
 	}
 	if leaf.NotBefore.After(d.asOf) {
 		e.Detail = joined(e.Detail, "not valid before "+utc(leaf.NotBefore))
@@ -124,7 +175,7 @@ func (d *dues) dated(e *report.Expiry, chain []*x509.Certificate) {
 func (d *dues) state(chain []*x509.Certificate) string {
 	left := ends(chain).Sub(d.asOf)
 	switch {
-	case left < 0:
+	case left < 0, never(chain[0]):
 		return report.ExpiryExpired
 	case left < d.critical:
 		return report.ExpiryCritical
@@ -133,6 +184,9 @@ func (d *dues) state(chain []*x509.Certificate) string {
 	}
 	return report.ExpiryOK
 }
+
+// never reports whether there is no moment at which c is valid.
+func never(c *x509.Certificate) bool { return c.NotAfter.Before(c.NotBefore) }
 
 // ends is when the first certificate of a chain ends. Roots are left out: whoever trusts one has it already.
 func ends(chain []*x509.Certificate) time.Time {
@@ -150,12 +204,17 @@ func (d *dues) findings() []validate.Finding {
 	leaf := validate.Finding{ID: "one-leaf", Name: "One Leaf", Result: validate.OK}
 	answers := validate.Finding{ID: "endpoint-answers", Name: "Endpoint Answers", Result: validate.OK}
 	read := validate.Finding{ID: "file-read", Name: "File Read", Result: validate.OK}
+	begun := validate.Finding{ID: "already-valid", Name: "Already Valid", Result: validate.OK}
 	early := due
 	for _, e := range d.list {
 		name := strings.TrimPrefix(e.Type+" "+e.Endpoint, " ")
 		switch e.State {
 		case report.ExpiryExpired, report.ExpiryCritical:
 			d.due(&due, e, name, validate.Fail, d.critical)
+		case report.ExpiryEarly:
+			begun.Result, begun.Folders = validate.Fail, append(begun.Folders, name)
+			begun.Found = cmp.Or(begun.Found, fmt.Sprintf("%s serves a certificate that is not valid before %s", e.Host, e.NotBefore))
+			begun.Wanted, begun.Hint = "a certificate that is valid now", "look at the clock of this machine first; if it is right, users are refused until then"
 		case report.ExpiryWarning:
 			d.due(&early, e, name, validate.Warning, d.warning)
 		case report.ExpiryUnreachable:
@@ -180,14 +239,32 @@ func (d *dues) findings() []validate.Finding {
 		}
 		out = append(out, early)
 	}
-	return append(out, leaf, answers, read)
+	return append(out, begun, leaf, answers, read, d.everyEndpoint())
+}
+
+// everyEndpoint says of which endpoints there is nothing at all, neither an answer nor a file: to look at half a set and
+// find nothing due is no good news.
+func (d *dues) everyEndpoint() validate.Finding {
+	f := validate.Finding{ID: "every-endpoint", Name: "Every Endpoint", Result: validate.OK}
+	for _, folder := range d.folders {
+		if slices.ContainsFunc(d.list, func(e report.Expiry) bool { return e.Type == "" && e.Endpoint == folder }) {
+			continue
+		}
+		f.Result, f.Folders = validate.Skipped, append(f.Folders, folder)
+		f.Found, f.Wanted = "no file in the tree, and nobody was asked", "a certificate for each endpoint of the stamp"
+		f.Hint = "run it without --offline where the endpoints can be reached, or keep the whole set in the tree"
+	}
+	return f
 }
 
 // due adds a certificate to a finding, which tells of the first. The list is in the order of ends.
 func (d *dues) due(f *validate.Finding, e report.Expiry, name string, r validate.Result, most time.Duration) {
 	if f.Result == validate.OK {
 		verb := "ends"
-		if e.State == report.ExpiryExpired {
+		switch {
+		case e.State == report.ExpiryExpired && *e.DaysLeft >= 0:
+			verb = "is never valid and ends"
+		case e.State == report.ExpiryExpired:
 			verb = "ended"
 		}
 		f.Found = fmt.Sprintf("%s (%s) %s %s, days left %d", name, e.Source, verb, e.Ends, *e.DaysLeft)
@@ -214,7 +291,7 @@ func (d *dues) ready(e report.Expiry) bool {
 func (d *dues) first() string {
 	for _, e := range d.list {
 		switch e.State {
-		case report.ExpiryOK, report.ExpiryWarning, report.ExpiryCritical, report.ExpiryExpired:
+		case report.ExpiryOK, report.ExpiryWarning, report.ExpiryCritical, report.ExpiryExpired, report.ExpiryEarly:
 			return fmt.Sprintf("first to end: %s on %s, days left %d", strings.TrimPrefix(e.Type+" "+e.Endpoint, " "), e.Ends[:len(time.DateOnly)], *e.DaysLeft)
 		}
 	}
@@ -222,17 +299,19 @@ func (d *dues) first() string {
 }
 
 // next is the exact next command for what is due by now: a plan when the tree has later certificates for all that a
-// rotation would change, else a request. Certificates of resource providers go another way.
+// rotation would change, else a request. Certificates of resource providers go another way, and no command brings a file
+// that lies in no endpoint's folder.
 func (d *dues) next(folder string) string {
 	waiting, ready, known := false, true, true
 	for _, e := range d.list {
+		if e.Type != "" || !slices.Contains(d.folders, e.Endpoint) {
+			continue
+		}
 		switch e.State {
 		case report.ExpiryUnread:
-			known = known && e.Type != ""
+			known = false
 		case report.ExpiryWarning, report.ExpiryCritical, report.ExpiryExpired:
-			if e.Type == "" {
-				waiting, ready = true, ready && d.ready(e)
-			}
+			waiting, ready = true, ready && d.ready(e)
 		}
 	}
 	switch {
@@ -244,11 +323,53 @@ func (d *dues) next(folder string) string {
 	return "certstamp csr --stamp " + quoted(folder)
 }
 
-func utc(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func utc(t time.Time) string { return within(t).Format(time.RFC3339) }
+
+// within keeps a time in the years that RFC 3339 can write. A certificate may name one with an offset that leads out of them.
+func within(t time.Time) time.Time {
+	t = t.UTC()
+	switch {
+	case t.Year() > 9999:
+		return time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	case t.Year() < 0:
+		return time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	return t
+}
+
+const daySeconds = 24 * 60 * 60
+
+// mostName is more than a common name may have (64, RFC 5280 appendix A.1), and mostSerial than a serial number (20 octets,
+// section 4.1.2.2). Whoever writes a certificate may exceed both by a million.
+const (
+	mostName   = 128
+	mostSerial = 512 // bits
+)
+
+func clipped(name string) string {
+	n := 0
+	for i := range name {
+		if n == mostName {
+			return name[:i] + "…"
+		}
+		n++
+	}
+	return name
+}
+
+func serial(n *big.Int) string {
+	if n.BitLen() > mostSerial {
+		return fmt.Sprintf("of %d bits", n.BitLen())
+	}
+	return n.String()
+}
 
 func joined(a, b string) string {
-	if a == "" {
+	switch {
+	case a == "":
 		return b
+	case b == "":
+		return a
 	}
 	return a + "; " + b
 }

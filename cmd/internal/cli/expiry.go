@@ -53,8 +53,8 @@ func (a *app) expiryCommand() *cobra.Command {
 	a.stampFlag(cmd)
 	cmd.Flags().StringVar(&asOf, "as-of", "", "count from this time, RFC 3339 (default: now)")
 	cmd.Flags().BoolVar(&how.offline, "offline", false, "look at files only, do not ask the endpoints")
-	cmd.Flags().IntVar(&how.critical, "critical-days", 0, "fail for what has less days left (default 30)")
-	cmd.Flags().IntVar(&how.warning, "warning-days", 0, "warn of what has less days left, however long it lives (default 90, for what lives 200 days or more)")
+	cmd.Flags().IntVar(&how.critical, "critical-days", 0, "fail for what has fewer days left (default 30)")
+	cmd.Flags().IntVar(&how.warning, "warning-days", 0, "warn of what has fewer days left, however long it lives (default 90, for what lives 200 days or more)")
 	cmd.Flags().StringVar(&how.metrics, "metrics", "", "write metrics to this file, NAME.prom, for the textfile collector of Prometheus' node_exporter")
 	cmd.Flags().StringVar(&how.calendar, "calendar", "", "write a calendar to this file, NAME.ics, with a day for each certificate that is due")
 	return cmd
@@ -88,6 +88,7 @@ func (a *app) expiry(ctx context.Context, how watch) error {
 			switch f.Result {
 			case validate.Skipped:
 				*entry.Complete = false
+				entry.Verdict = worse(entry.Verdict, validate.Warn) // nothing known is no pass
 				unseen += len(f.Folders)
 			case validate.Warning:
 				entry.Verdict = worse(entry.Verdict, validate.Warn)
@@ -136,17 +137,18 @@ func (a *app) writeExpiry(how watch) error {
 func (a *app) expiryOf(ctx context.Context, j *job, how watch) (report.Stamp, error) {
 	d := newDues(j.policy, how)
 	served := map[string]*report.Expiry{}
+	folders := map[string]string{}
+	for _, e := range j.policy.Endpoints(j.stamp.Version, j.stamp.Identity, j.stamp.OptionalEndpoints) {
+		folders[e.ID] = e.Folder
+		d.folders = append(d.folders, e.Folder)
+	}
 	if !how.offline {
 		targets := targetsOf(j)
 		a.progress("reading what %d endpoints of %s serve", len(targets), j.stamp.Name)
-		folders := map[string]string{}
-		for _, e := range j.policy.Endpoints(j.stamp.Version, j.stamp.Identity, j.stamp.OptionalEndpoints) {
-			folders[e.ID] = e.Folder
-		}
 		for _, seen := range observer(j.stamp.Simulated).Observe(ctx, targets) {
 			e := d.live(seen, folders[seen.Target.Endpoint])
 			if e.State != report.ExpiryUnreachable {
-				served[strings.ToLower(e.Endpoint)] = &e
+				served[e.Endpoint] = &e
 			}
 			d.list = append(d.list, e)
 		}
@@ -154,13 +156,13 @@ func (a *app) expiryOf(ctx context.Context, j *job, how watch) (report.Stamp, er
 			return report.Stamp{}, err
 		}
 	}
-	files, err := a.dueFiles(j, how)
+	files, err := a.dueFiles(j, how, d.folders)
 	if err != nil {
 		return report.Stamp{}, err
 	}
 	opens := a.opener(ctx, j)
 	for _, f := range files {
-		d.list = append(d.list, d.file(f, served[strings.ToLower(f.endpoint)], opens))
+		d.list = append(d.list, d.file(f, served[f.endpoint], opens))
 	}
 	slices.SortStableFunc(d.list, func(x, y report.Expiry) int {
 		return cmp.Or(cmp.Compare(x.Ends, y.Ends), cmp.Compare(x.Type, y.Type), cmp.Compare(x.Endpoint, y.Endpoint), -cmp.Compare(x.Source, y.Source))
@@ -182,17 +184,29 @@ type dueFile struct {
 }
 
 // dueFiles are the files of a stamp's own tree and of its resource providers'. A stamp that is only watched may have none.
-func (a *app) dueFiles(j *job, how watch) ([]dueFile, error) {
+func (a *app) dueFiles(j *job, how watch, folders []string) ([]dueFile, error) {
 	var identity secret.Value
 	if !j.stamp.AgeIdentity.IsZero() {
 		identity, _ = a.secret(j.stamp.AgeIdentity, "age-identity") // without it the twins have to do
 	}
+	if !identity.IsZero() {
+		// An identity that opens nothing must not hide what the twins say.
+		out, err := a.dueFilesWith(j, how, folders, identity)
+		if err == nil {
+			return out, nil
+		}
+		a.progress("%s: the sealed files stay closed: %v", j.stamp.Name, err)
+	}
+	return a.dueFilesWith(j, how, folders, secret.Value{})
+}
+
+func (a *app) dueFilesWith(j *job, how watch, folders []string, identity secret.Value) ([]dueFile, error) {
 	var out []dueFile
 	var none noTree
 	own, err := a.readTree(j.stamp, identity)
 	switch {
 	case err == nil:
-		out = own.due("")
+		out = own.due("", folders)
 	case how.offline || !errors.As(err, &none):
 		return nil, err
 	default:
@@ -203,24 +217,37 @@ func (a *app) dueFiles(j *job, how watch) ([]dueFile, error) {
 		return nil, err
 	}
 	for _, t := range trees {
-		out = append(out, t.due(t.kind)...)
+		out = append(out, t.due(t.kind, nil)...)
 	}
 	return out, nil
 }
 
-func (t *tree) due(kind policies.CertificateType) []dueFile {
+// due names files by the folders of their endpoints. One that lies anywhere else is named by its path: it must not pass for
+// the certificate of an endpoint.
+func (t *tree) due(kind policies.CertificateType, folders []string) []dueFile {
 	var out []dueFile
-	for _, f := range t.files {
-		endpoint, _, inFolder := strings.Cut(f.Path, "/")
-		if !inFolder {
-			endpoint = strings.TrimSuffix(strings.TrimSuffix(path.Base(f.Path), ".age"), path.Ext(strings.TrimSuffix(f.Path, ".age")))
+	for i, f := range t.files {
+		at := t.places[i]
+		endpoint := f.Path
+		if at.beside {
+			endpoint = at.path
 		}
-		out = append(out, dueFile{File: f, kind: kind, endpoint: endpoint, path: t.paths[f.Path]})
+		folder, name, _ := strings.Cut(f.Path, "/")
+		if name != "" && !strings.Contains(name, "/") && !at.beside {
+			known := slices.IndexFunc(folders, func(s string) bool { return strings.EqualFold(s, folder) })
+			switch {
+			case known >= 0:
+				endpoint = folders[known]
+			case kind != "":
+				endpoint = folder
+			}
+		}
+		out = append(out, dueFile{File: f, kind: kind, endpoint: endpoint, path: at.path})
 	}
 	return out
 }
 
-// opener opens a PFX that has no public twin, if the password is at hand.
+// opener opens a PFX, if the password is at hand.
 func (a *app) opener(ctx context.Context, j *job) func([]byte) ([]*x509.Certificate, error) {
 	var password secret.Value
 	var err error
@@ -231,7 +258,7 @@ func (a *app) opener(ctx context.Context, j *job) func([]byte) ([]*x509.Certific
 			password, err = a.secret(j.stamp.PFXPassword, "pfx-password")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("there is no public twin, and no password: %w", err)
+			return nil, closed{err}
 		}
 		bundle, err := pfx.Open(ctx, b, password.Reveal(), pfx.DefaultLimits())
 		if err != nil {

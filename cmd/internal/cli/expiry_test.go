@@ -141,3 +141,79 @@ func TestExpiryOfProviders(t *testing.T) {
 		t.Error("they are not in the order of their ends")
 	}
 }
+
+// TestExpiryOfOddTrees: what is not there, or not in its place, must not pass for what is watched.
+func TestExpiryOfOddTrees(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, east)
+	s.pack()
+	offline := []string{"expiry", "--stamp", s.name(), "--offline"}
+	blob, loose := s.path("certificates", "AAD", "ACSBlob"), s.path("certificates", "ACSBlob")
+	move := func(from, to string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Beside the folder of the identity system it has the path of an endpoint's file, and is none.
+	move(blob, loose)
+	a := s.run(nil, offline...)
+	s.check(a, 3, "of 1 certificates nothing is known", "[Skipped] Every Endpoint")
+	if *a.doc.Complete || a.doc.Verdict != "warn" {
+		t.Errorf("verdict %s", a.doc.Verdict)
+	}
+	if !slices.ContainsFunc(a.doc.Stamps[0].Expiries, func(e report.Expiry) bool {
+		return e.Endpoint == "stamps/east/certificates/ACSBlob/ACSBlob.pfx" && e.Path == e.Endpoint
+	}) {
+		t.Errorf("it said\n%s", a.stdout)
+	}
+	move(loose, s.path("certificates", "AAD", "acsblob"))
+	s.check(s.run(nil, offline...), 0)
+	move(s.path("certificates", "AAD", "acsblob"), s.path("certificates", "AAD", "old", "ACSBlob"))
+	s.check(s.run(nil, offline...), 3, "old/ACSBlob/ACSBlob.pfx")
+	move(s.path("certificates", "AAD", "old", "ACSBlob"), blob)
+	s.check(s.run(nil, offline...), 0)
+
+	// A twin that shows something else is believed by nobody who can tell.
+	twin := filepath.Join(blob, "ACSBlob.crt")
+	good, err := os.ReadFile(twin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.ReadFile(s.path("certificates", "AAD", "KeyVault", "KeyVault.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(twin, other, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.check(s.run(nil, offline...), 3, "the public twin shows another certificate than the PFX holds")
+	if err := os.WriteFile(twin, good, 0o644); err != nil {
+		t.Fatal(err)
+	}
+
+	// A wrong password is said beside each file and hides nothing; without the twin it is one row.
+	wrong := map[string]string{"PFX_PASSWORD": "not the right one at all"}
+	s.check(s.run(wrong, offline...), 0, "not compared with its PFX")
+	if err := os.Remove(twin); err != nil {
+		t.Fatal(err)
+	}
+	a = s.run(wrong, offline...)
+	s.check(a, 3)
+	if got := states(a); got["file unread"] != 1 || got["file ok"] != 10 {
+		t.Errorf("with a wrong password: %v", got)
+	}
+
+	// An empty tree is no good news.
+	if err := os.RemoveAll(s.path("certificates", "AAD")); err != nil {
+		t.Fatal(err)
+	}
+	s.check(s.run(nil, offline...), 3, "of 11 certificates nothing is known", "no certificate was found")
+	if strings.Contains(s.said.String(), "not the right one at all") {
+		t.Error("it said the password")
+	}
+	s.holdsNoSecret()
+}

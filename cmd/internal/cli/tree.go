@@ -32,6 +32,14 @@ type tree struct {
 	files   []validate.File
 	listing []string
 	paths   map[string]string // validate path → path in the repository
+	places  []treePlace       // of the files, in their order
+}
+
+// treePlace is where a file lies in the repository, and whether that is beside the level of the identity system: there it may
+// have the same path as one below it.
+type treePlace struct {
+	path   string
+	beside bool
 }
 
 // noTree says that there is no certificates directory at all.
@@ -115,6 +123,7 @@ func collect(fsys fs.FS, start, level, dir string, identities []age.Identity) (*
 		f.Path = p
 		t.files = append(t.files, f)
 		t.paths[p] = path.Join(dir, real)
+		t.places = append(t.places, treePlace{path.Join(dir, real), !strings.HasPrefix(real, level)})
 		return nil
 	})
 }

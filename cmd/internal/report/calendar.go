@@ -45,7 +45,7 @@ func Calendar(w io.Writer, d *Document) error {
 // that is served anyway, has none.
 func (e Expiry) due() bool {
 	switch e.State {
-	case ExpiryOK, ExpiryWarning, ExpiryCritical, ExpiryExpired:
+	case ExpiryOK, ExpiryWarning, ExpiryCritical, ExpiryExpired, ExpiryEarly:
 		return e.Ends != ""
 	}
 	return false

@@ -8,7 +8,7 @@ import (
 // Expiry is when one certificate ends, and where it was seen.
 type Expiry struct {
 	Type         string `json:"type,omitempty"` // of the certificate; empty: of those that a rotation takes
-	Endpoint     string `json:"endpoint"`       // by its folder
+	Endpoint     string `json:"endpoint"`       // by its folder; a file that lies in none of them by its path
 	Source       string `json:"source"`         // live or file
 	Host         string `json:"host,omitempty"` // that was asked
 	Path         string `json:"path,omitempty"` // of the file, in the repository
@@ -33,6 +33,7 @@ const (
 	ExpiryWarning     = "warning"
 	ExpiryCritical    = "critical"
 	ExpiryExpired     = "expired"
+	ExpiryEarly       = "early"       // the endpoint serves one that is not valid yet
 	ExpiryUnreachable = "unreachable" // the endpoint gave no certificate
 	ExpiryUnread      = "unread"      // the file gave none
 	ExpiryServed      = "served"      // the file holds what the endpoint serves

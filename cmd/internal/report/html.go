@@ -114,7 +114,7 @@ func (st *story) add(d *Document, s Stamp) {
 // bad picks the style of a word.
 func bad(word any) string {
 	switch s := strings.ToLower(toString(word)); s {
-	case "fail", "failed", "refused", "foreign", "unreachable", "mixed", "unknown", ExpiryCritical, ExpiryExpired:
+	case "fail", "failed", "refused", "foreign", "unreachable", "mixed", "unknown", ExpiryCritical, ExpiryExpired, ExpiryEarly:
 		return "bad"
 	case ExpiryWarning, "warn", "skipped", "running", "previous", ExpiryUnread:
 		return "warn"

@@ -15,12 +15,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/certstamp/certstamp/cmd/internal/ci"
 	"github.com/certstamp/certstamp/cmd/internal/report"
 	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/pfx"
 	"github.com/certstamp/certstamp/policies"
 	"github.com/certstamp/certstamp/validate"
 )
+
+// mostDays is a century: far more than any certificate lives, and far less than a time.Duration can count.
+const mostDays = 36500
 
 // watch says how to look at what ends when, and where to write it.
 type watch struct {
@@ -47,6 +51,9 @@ func (a *app) expiryCommand() *cobra.Command {
 			if how.asOf, err = a.asOf(asOf); err != nil {
 				return err
 			}
+			if asOf != "" && (how.metrics != "" || how.calendar != "") {
+				return usagef("leave --as-of out", "--as-of looks from another day, and what --metrics and --calendar write is read as of today")
+			}
 			return a.expiry(cmd.Context(), how)
 		},
 	}
@@ -69,8 +76,8 @@ func (a *app) expiry(ctx context.Context, how watch) error {
 			return usagef(f.why, "%s %q does not end in %s", f.flag, f.file, f.ending)
 		}
 	}
-	if how.critical < 0 || how.warning < 0 {
-		return usagef("give 0 or leave it out for the days of the stamp's own alerts", "--critical-days %d and --warning-days %d cannot be less than 0", how.critical, how.warning)
+	if min(how.critical, how.warning) < 0 || max(how.critical, how.warning) > mostDays {
+		return usagef("give 0 or leave it out for the days of the stamp's own alerts", "--critical-days %d and --warning-days %d must be from 0 to %d", how.critical, how.warning, mostDays)
 	}
 	jobs, err := a.jobs()
 	if err != nil {
@@ -79,10 +86,15 @@ func (a *app) expiry(ctx context.Context, how watch) error {
 	a.doc.AsOf = how.asOf.Format(time.RFC3339)
 	a.doc.Verdict = validate.Pass
 	complete, unseen := true, 0
+	var broken error
 	for _, j := range jobs {
 		entry, err := a.expiryOf(ctx, j, how)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil {
-			return err
+			entry = unwatched(j, err)
+			broken = cmp.Or(broken, err)
 		}
 		for _, f := range entry.Findings {
 			switch f.Result {
@@ -101,12 +113,18 @@ func (a *app) expiry(ctx context.Context, how watch) error {
 		a.doc.Stamps = append(a.doc.Stamps, entry)
 	}
 	a.doc.Complete = &complete
+	if broken != nil && how.calendar != "" {
+		a.progress("%s is left as it was: without a stamp that could not be looked at, its days would be gone", how.calendar)
+		how.calendar = ""
+	}
 	if err := a.writeExpiry(how); err != nil {
 		return err
 	}
 	switch {
 	case a.doc.Verdict == validate.FailedOnce:
 		return refusedf("findings", "do what the findings say, the first to end first", "certificates are due")
+	case broken != nil:
+		return broken
 	case !complete:
 		return environment("incomplete", fmt.Errorf("of %d certificates nothing is known", unseen), "see the skipped findings for what is missing")
 	}
@@ -122,7 +140,8 @@ func (a *app) writeExpiry(how watch) error {
 			continue
 		}
 		var b bytes.Buffer
-		if err := f.write(&b, a.doc); err != nil {
+		w := &ci.Redacting{W: &b, Redact: a.redactor} // a subject may be anything
+		if err := errors.Join(f.write(w, a.doc), w.Close()); err != nil {
 			return err
 		}
 		if err := writeFile(a.path(f.file), b.Bytes(), 0o644); err != nil {
@@ -131,6 +150,20 @@ func (a *app) writeExpiry(how watch) error {
 		a.doc.Files = append(a.doc.Files, f.file)
 	}
 	return nil
+}
+
+// unwatched is a stamp that could not be looked at. The others are, whatever is wrong with this one.
+func unwatched(j *job, err error) report.Stamp {
+	complete := false
+	f := validate.Finding{ID: "stamp-read", Name: "Stamp Read", Result: validate.Skipped, Found: err.Error(), Wanted: "a stamp that can be looked at", Hint: hintOf(err)}
+	var why *failure
+	if errors.As(err, &why) {
+		f.Hint = why.hint
+	}
+	return report.Stamp{
+		Stamp: j.stamp.Name, File: j.stamp.File, Simulated: j.stamp.Simulated, Verdict: validate.Warn, Complete: &complete, Outcome: report.NotLookedAt,
+		Findings: []validate.Finding{f},
+	}
 }
 
 // expiryOf looks at one stamp.
@@ -143,6 +176,11 @@ func (a *app) expiryOf(ctx context.Context, j *job, how watch) (report.Stamp, er
 		d.folders = append(d.folders, e.Folder)
 	}
 	if !how.offline {
+		if a.env.Getenv("CERTSTAMP_TARGET") != "" { // as plan: where a target is pinned, no name of another one is looked up
+			if err := a.checkTarget(j.stamp); err != nil {
+				return report.Stamp{}, err
+			}
+		}
 		targets := targetsOf(j)
 		a.progress("reading what %d endpoints of %s serve", len(targets), j.stamp.Name)
 		for _, seen := range observer(j.stamp.Simulated).Observe(ctx, targets) {

@@ -120,7 +120,14 @@ func TestExpiryMistakes(t *testing.T) {
 	s.check(s.run(nil, "expiry", "--stamp", s.name(), "--offline", "--metrics", "nowhere/there/east.prom"), 2, "nowhere")
 	s.check(s.run(nil, "expiry", "--stamp", s.name(), "--as-of", "tomorrow"), 2, "RFC 3339")
 	s.check(s.run(nil, "expiry", "--stamp", s.name(), "--critical-days", "-1"), 2, "--critical-days -1")
+	s.check(s.run(nil, "expiry", "--stamp", s.name(), "--warning-days", "200000"), 2, "from 0 to 36500")
+	s.check(s.run(nil, "expiry", "--stamp", s.name(), "--as-of", "2030-01-01T00:00:00Z", "--metrics", "../x.prom"), 2, "--as-of looks from another day")
 	s.check(s.run(nil, "expiry", "--stamp", "stamps/none"), 2)
+	knocks := s.knocks()
+	s.check(s.run(map[string]string{"CERTSTAMP_TARGET": strings.Repeat("0", 64)}, "expiry", "--stamp", s.name()), 1, "target")
+	if n := knocks.Load(); n != 0 {
+		t.Errorf("another target is pinned, and it knocked %d times", n)
+	}
 }
 
 // TestExpiryOfProviders finds the certificates of resource providers, of which no stamp warns, and asks no rotation for them.
@@ -214,6 +221,58 @@ func TestExpiryOfOddTrees(t *testing.T) {
 	s.check(s.run(nil, offline...), 3, "of 11 certificates nothing is known", "no certificate was found")
 	if strings.Contains(s.said.String(), "not the right one at all") {
 		t.Error("it said the password")
+	}
+	s.holdsNoSecret()
+}
+
+// TestExpiryOfBrokenStamp: one stamp that cannot be looked at hides nothing of the others, and takes nothing from what was
+// written of it before.
+func TestExpiryOfBrokenStamp(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, east)
+	s.pack()
+	m := newMaker(t, time.Now().AddDate(0, -11, -20))
+	m.bundle(s.path("providers", "AppServices", "api", "api.pfx"), s.w.Secrets["PFX_PASSWORD"], s.w.Secrets["PFX_PASSWORD"])
+	b, err := os.ReadFile(s.path("stamp.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	west := filepath.Join(s.w.Repo, "stamps", "able")
+	if err := os.MkdirAll(west, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.NewReplacer("name: east", "name: able", "region: east", "region: able").Replace(string(b))
+	if err := os.WriteFile(filepath.Join(west, "stamp.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.edit("stamp.yaml", func(b string) string { return b + "resource-providers: providers\n" })
+	kept := filepath.Join(s.w.Dir, "all.ics")
+	if err := os.WriteFile(kept, []byte("as before"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	look := []string{"expiry", "--stamp", "stamps/able", "--stamp", s.name(), "--offline", "--metrics", "../all.prom", "--calendar", "../all.ics"}
+	a := s.run(nil, look...)
+	s.check(a, 1, "Stamp Read", "all.ics is left as it was", "AppServices api")
+	if got := states(a); got["file ok"] != 11 || len(a.doc.Stamps) != 2 {
+		t.Errorf("of the other stamp: %v", got)
+	}
+	metrics, err := os.ReadFile(filepath.Join(s.w.Dir, "all.prom"))
+	if err != nil || !strings.Contains(string(metrics), "azs_scan_success{stamp=\"able\"} 0\n") || !strings.Contains(string(metrics), "azs_scan_success{stamp=\"east\"} 1\n") ||
+		strings.Contains(string(metrics), "azs_scan_timestamp_seconds{stamp=\"able\"") {
+		t.Errorf("%v\n%s", err, metrics)
+	}
+	if b, err := os.ReadFile(kept); err != nil || string(b) != "as before" {
+		t.Errorf("the calendar: %v %q", err, b)
+	}
+	// The subject of the provider's certificate is the password, which no sink may show.
+	a = s.run(nil, "expiry", "--stamp", s.name(), "--offline", "--metrics", "../all.prom", "--calendar", "../all.ics")
+	s.check(a, 1)
+	for _, name := range []string{"all.prom", "all.ics"} {
+		b, err := os.ReadFile(filepath.Join(s.w.Dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.keep(b)
 	}
 	s.holdsNoSecret()
 }

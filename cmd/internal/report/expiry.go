@@ -26,6 +26,9 @@ type Expiry struct {
 	Detail       string `json:"detail,omitempty"`
 }
 
+// NotLookedAt is the outcome of a stamp of which nothing could be said.
+const NotLookedAt = "not-looked-at"
+
 // What an Expiry may be. Of a file whose endpoint was seen, only the endpoint's own certificate is due at a time; of every
 // other one its own.
 const (

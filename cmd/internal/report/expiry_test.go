@@ -60,6 +60,7 @@ func TestMetrics(t *testing.T) {
 	ready := `subject_CN="",issuer_CN="",serial_number="78",source="file",stamp="east",endpoint="east",filepath="east"`
 	app := `subject_CN="",issuer_CN="",serial_number="79",source="file",stamp="east",endpoint="AppServices east",filepath="east"`
 	want := []string{
+		`azs_scan_success{stamp="east"} 1`,
 		`azs_scan_timestamp_seconds{stamp="east"} 1795953600`,
 		`azs_probe_success{stamp="east",endpoint="east gone",host="east"} 0`,
 		`azs_probe_success{stamp="east",endpoint="east",host="east"} 1`,
@@ -228,5 +229,24 @@ func TestCalendarOfStrangeDays(t *testing.T) {
 	}
 	if err := Calendar(&b, &Document{}); err == nil {
 		t.Error("a calendar that was made on no day")
+	}
+}
+
+// TestMetricsOfTheEnd: x509_cert_expired is about the leaf, as x509_cert_not_after beside it.
+func TestMetricsOfTheEnd(t *testing.T) {
+	d := watched("east")
+	d.Stamps[0].Expiries = []Expiry{{Endpoint: "ACSBlob", Source: "live", Host: "h", State: ExpiryExpired, Leaves: 1, NotBefore: "2026-01-01T00:00:00Z", NotAfter: "2027-01-01T00:00:00Z", Ends: "2026-11-01T00:00:00Z", DaysLeft: new(-28)}}
+	d.Stamps = append(d.Stamps, Stamp{Stamp: "west", Outcome: NotLookedAt})
+	var b bytes.Buffer
+	if err := Metrics(&b, d); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`host="h"} 0`, `azs_scan_success{stamp="west"} 0`} {
+		if !strings.Contains(b.String(), want+"\n") {
+			t.Errorf("no %s in\n%s", want, b.String())
+		}
+	}
+	if !regexp.MustCompile(`x509_cert_expired\{.*\} 0\n`).MatchString(b.String()) || strings.Contains(b.String(), `azs_scan_timestamp_seconds{stamp="west"}`) {
+		t.Errorf("got\n%s", b.String())
 	}
 }

@@ -116,7 +116,7 @@ func bad(word any) string {
 	switch s := strings.ToLower(toString(word)); s {
 	case "fail", "failed", "refused", "foreign", "unreachable", "mixed", "unknown", ExpiryCritical, ExpiryExpired, ExpiryEarly:
 		return "bad"
-	case ExpiryWarning, "warn", "skipped", "running", "previous", ExpiryUnread:
+	case ExpiryWarning, "warn", "skipped", "running", "previous", ExpiryUnread, NotLookedAt:
 		return "warn"
 	}
 	return "good"

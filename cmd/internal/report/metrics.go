@@ -15,9 +15,14 @@ func Metrics(w io.Writer, d *Document) error {
 	var all metrics
 	for i := range d.Stamps {
 		s := &d.Stamps[i]
+		// Its series would be gone otherwise, and an alert over nothing never fires.
+		all.add("azs_scan_success", "Whether a stamp could be looked at.", truth(s.Outcome != NotLookedAt), "stamp", s.Stamp)
+		if s.Outcome == NotLookedAt {
+			continue
+		}
 		all.add("azs_scan_timestamp_seconds", "When the certificates of a stamp were last looked at.", unix(d.AsOf), "stamp", s.Stamp)
 		for _, e := range s.Expiries {
-			all.expiry(s, e)
+			all.expiry(d, s, e)
 		}
 	}
 	_, err := io.WriteString(w, all.text())
@@ -31,7 +36,7 @@ type metric struct {
 
 type metrics []*metric
 
-func (m *metrics) expiry(s *Stamp, e Expiry) {
+func (m *metrics) expiry(d *Document, s *Stamp, e Expiry) {
 	place := []string{"stamp", s.Stamp, "endpoint", e.name()}
 	if e.Source == "live" {
 		place = append(place, "host", e.Host)
@@ -49,7 +54,7 @@ func (m *metrics) expiry(s *Stamp, e Expiry) {
 	named := append([]string{"subject_CN", e.SubjectCN, "issuer_CN", e.IssuerCN, "serial_number", e.SerialNumber, "source", e.Source}, place...)
 	m.add("x509_cert_not_before", "When a certificate begins to be valid.", unix(e.NotBefore), named...)
 	m.add("x509_cert_not_after", "When a certificate ends.", unix(e.NotAfter), named...)
-	m.add("x509_cert_expired", "Whether a certificate has ended.", truth(e.DaysLeft != nil && *e.DaysLeft < 0), named...)
+	m.add("x509_cert_expired", "Whether a certificate has ended.", truth(unix(e.NotAfter) < unix(d.AsOf)), named...)
 	if e.due() {
 		m.add("azs_secret_not_after", "When a secret that somebody has to renew ends: of a certificate, its own end or that of one it was served with, whichever is first.",
 			unix(e.Ends), append([]string{"kind", "external", "source", e.Source}, place...)...)

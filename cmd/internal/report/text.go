@@ -104,7 +104,7 @@ func (t texter) stamp(d *Document, s *Stamp) {
 		t.intent(s.Intent)
 	case s.PlanSHA256 != "":
 		t.line("%s%s: plan sha256 %s", s.Stamp, mark, s.PlanSHA256)
-	case len(s.Facts) > 0 || len(s.Endpoints) > 0 || len(s.Compared) > 0 || len(s.Expiries) > 0:
+	case len(s.Facts) > 0 || len(s.Endpoints) > 0 || len(s.Compared) > 0 || len(s.Expiries) > 0 || d.Command == "expiry":
 		t.line("%s%s", s.Stamp, mark)
 	}
 	for _, f := range s.Facts {

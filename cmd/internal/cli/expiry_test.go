@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"bytes"
 	"maps"
 	"os"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"filippo.io/age"
 
 	"github.com/certstamp/certstamp/cmd/internal/report"
 )
@@ -275,4 +278,61 @@ func TestExpiryOfBrokenStamp(t *testing.T) {
 		s.keep(b)
 	}
 	s.holdsNoSecret()
+}
+
+// TestExpiryOfSealedFiles: an identity that opens nothing hides nothing of what the twins say, and a sealed file without its
+// twin is one row.
+func TestExpiryOfSealedFiles(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, east)
+	s.pack()
+	own, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.edit("stamp.yaml", func(b string) string {
+		return strings.Replace(b, "pfx-password:", "age-identity: env:PFX_AGE_IDENTITY\npfx-password:", 1)
+	})
+	plain := s.path("certificates", "AAD", "ACSBlob", "ACSBlob.pfx")
+	content, err := os.ReadFile(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sealed bytes.Buffer
+	w, err := age.Encrypt(&sealed, own.Recipient())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(plain+".age", sealed.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(plain); err != nil {
+		t.Fatal(err)
+	}
+	look := func(code int, want map[string]int) {
+		t.Helper()
+		for _, identity := range []string{"", "no identity at all", stranger.String()} {
+			a := s.run(map[string]string{"PFX_AGE_IDENTITY": identity}, "expiry", "--stamp", s.name(), "--offline")
+			s.check(a, code)
+			if got := states(a); !maps.Equal(got, want) {
+				t.Errorf("with %.12q: got %v, want %v", identity, got, want)
+			}
+		}
+	}
+	look(0, map[string]int{"file ok": 11})
+	if err := os.Remove(strings.TrimSuffix(plain, ".pfx") + ".crt"); err != nil {
+		t.Fatal(err)
+	}
+	look(3, map[string]int{"file ok": 10, "file unread": 1})
+	s.must(map[string]string{"PFX_AGE_IDENTITY": own.String()}, "expiry", "--stamp", s.name(), "--offline")
 }

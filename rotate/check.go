@@ -46,7 +46,8 @@ func (m *machine) check(ctx context.Context) {
 	m.enter(Connecting, "log in to every host of the privileged endpoint")
 	if m.d.DialEach != nil {
 		refused := false
-		for _, h := range m.d.DialEach(ctx) {
+		hosts := m.d.DialEach(ctx)
+		for _, h := range hosts {
 			f := validate.Finding{ID: "host-login", Name: "Host Login", Result: validate.OK, Found: fmt.Sprintf("%q", h.Host)}
 			if h.Err != nil {
 				f.Result, f.Found = validate.Warning, fmt.Sprintf("%q: %v", h.Host, h.Err)
@@ -62,6 +63,7 @@ func (m *machine) check(ctx context.Context) {
 			m.end("login-refused", nil)
 			return
 		}
+		m.hostSyntax(hosts)
 	}
 	if err := m.connect(ctx); err != nil {
 		m.failBefore(ctx, err)

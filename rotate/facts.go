@@ -1,13 +1,11 @@
 package rotate
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/rotate/pep"
 	"github.com/certstamp/certstamp/validate"
 )
@@ -58,41 +56,6 @@ func (m *machine) rootEnd() time.Time {
 		}
 	}
 	return end
-}
-
-// otherSyntax asks for every cmdlet that a run will use beside the start, which is asked for in any case.
-func (m *machine) otherSyntax(ctx context.Context) error {
-	r := m.j.Rotate
-	calls := []plan.Call{
-		{Cmdlet: "Get-AzureStackStampInformation"},
-		{Cmdlet: "Get-ActionStatus", Parameters: []plan.Parameter{{Name: "FunctionName"}}},
-	}
-	if r.UpdateCheck {
-		calls = append(calls, plan.Call{Cmdlet: "Get-AzureStackUpdateStatus", Parameters: []plan.Parameter{{Name: "StatusOnly"}}})
-	}
-	for _, h := range r.Health {
-		calls = append(calls, h.Call)
-	}
-	if r.Transcripts != nil {
-		calls = append(calls, *r.Transcripts)
-	}
-	for _, call := range calls {
-		y, err := m.ep.CommandSyntax(ctx, call.Cmdlet)
-		if err != nil {
-			return fmt.Errorf("ask for the syntax of %s: %w", call.Cmdlet, err)
-		}
-		f := validate.Finding{ID: "cmdlet-syntax", Name: "Cmdlet Syntax", Result: validate.OK, Source: "PEPREF"}
-		missing := y.Missing(call)
-		switch {
-		case !y.Known:
-			f.Result, f.Found = validate.Warning, "the endpoint does not describe "+call.Cmdlet
-		case len(missing) > 0:
-			f.Result, f.Found = validate.Fail, fmt.Sprintf("%s does not take -%s", call.Cmdlet, strings.Join(missing, ", -"))
-			f.Wanted, f.Hint = "the parameters that certstamp sends", "the stamp's release differs from the plan's version: correct it and plan again"
-		}
-		m.found(f)
-	}
-	return nil
 }
 
 // learn answers, for this stamp, what the documents leave open, and lists what a look cannot tell.

@@ -90,11 +90,27 @@ func (m *machine) update(ctx context.Context) (validate.Finding, error) {
 	return f, nil
 }
 
+// describe asks for the syntax of a cmdlet, once.
+func (m *machine) describe(ctx context.Context, cmdlet string) (pep.Syntax, error) {
+	if y, asked := m.described[cmdlet]; asked {
+		return y, nil
+	}
+	y, err := m.ep.CommandSyntax(ctx, cmdlet)
+	if err != nil {
+		return y, fmt.Errorf("ask for the syntax of %s: %w", cmdlet, err)
+	}
+	if m.described == nil {
+		m.described = map[string]pep.Syntax{}
+	}
+	m.described[cmdlet] = y
+	return y, nil
+}
+
 func (m *machine) syntax(ctx context.Context) (validate.Finding, error) {
 	f := validate.Finding{ID: "cmdlet-syntax", Name: "Cmdlet Syntax", Result: validate.OK, Source: "PEPREF"}
-	y, err := m.ep.CommandSyntax(ctx, m.j.Rotate.Start.Cmdlet)
+	y, err := m.describe(ctx, m.j.Rotate.Start.Cmdlet)
 	if err != nil {
-		return f, fmt.Errorf("ask for the syntax of %s: %w", m.j.Rotate.Start.Cmdlet, err)
+		return f, err
 	}
 	missing := y.Missing(m.j.Rotate.Start)
 	switch {
@@ -102,7 +118,7 @@ func (m *machine) syntax(ctx context.Context) (validate.Finding, error) {
 		f.Result, f.Found = validate.Warning, "the endpoint does not describe "+m.j.Rotate.Start.Cmdlet
 	case len(missing) > 0:
 		f.Result, f.Found = validate.Fail, fmt.Sprintf("%s does not take -%s", m.j.Rotate.Start.Cmdlet, strings.Join(missing, ", -"))
-		f.Wanted, f.Hint = "the planned parameters", "the stamp's release differs from the plan's version: correct it and plan again"
+		f.Wanted, f.Hint = "the planned parameters", otherRelease
 	}
 	return f, nil
 }

@@ -28,6 +28,7 @@ type Endpoint interface {
 	ActionStatus(ctx context.Context, function string) (pep.Status, error)
 	UpdateStatus(ctx context.Context) (pep.Update, error)
 	CommandSyntax(ctx context.Context, cmdlet string) (pep.Syntax, error)
+	Commands(ctx context.Context) ([]string, error)
 	TestAzureStack(ctx context.Context, check plan.HealthCheck, secrets pep.Secrets, sink pep.Sink) (pep.HealthReport, error)
 	Prepare(ctx context.Context) error // exchanges keys ahead of the start
 	StartSecretRotation(ctx context.Context, call plan.Call, secrets pep.Secrets, sink pep.Sink) (pep.Reply, error)
@@ -93,6 +94,14 @@ type Job struct {
 	IdentityAsserted bool                // the plan carries an acknowledgement of the identity system
 	PlannedAt        time.Time           // the plan's asOf; zero: not known
 	Secrets          pep.Secrets
+	Documented       Documented // for Check
+}
+
+// Documented is what the documents say of the endpoint beside the calls of the plan. The zero value compares nothing.
+type Documented struct {
+	Rerun   *plan.Call  // what a rerun of this rotation would send, should it fail; nil where no document describes one
+	BMC     []string    // cmdlets that change the BMC credential: that of the plan's release first, then those of others
+	Cmdlets []plan.Call // every cmdlet that is known, with all its parameters
 }
 
 // Phase is a state of the machine.
@@ -192,15 +201,16 @@ type machine struct {
 	out Outcome
 	err error
 
-	phase    Phase
-	begun    time.Time
-	ep       Endpoint // nil: not logged in
-	guarded  bool
-	answered bool // the stamp has answered the start that this run sent
-	info     pep.StampInformation
-	past     past
-	looking  bool // Check: what would keep a start waiting is no reason to ask no further
-	checked  bool // every question before a start was put
+	phase     Phase
+	begun     time.Time
+	ep        Endpoint // nil: not logged in
+	guarded   bool
+	answered  bool // the stamp has answered the start that this run sent
+	info      pep.StampInformation
+	past      past
+	looking   bool                  // Check: what would keep a start waiting is no reason to ask no further
+	checked   bool                  // every question before a start was put
+	described map[string]pep.Syntax // by the cmdlet's name, of this login
 }
 
 func newMachine(d Deps, j Job) *machine {

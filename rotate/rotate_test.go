@@ -779,6 +779,103 @@ func TestCheckLearns(t *testing.T) {
 	})
 }
 
+// TestCheckComparesSyntax looks ahead to a rerun, says which BMC cmdlet there is, and where endpoint and documents differ. None
+// of it keeps a rotation from being started, and each question is put once.
+func TestCheckComparesSyntax(t *testing.T) {
+	call := func(cmdlet string, names ...string) plan.Call {
+		c := plan.Call{Cmdlet: cmdlet}
+		for _, name := range names {
+			c.Parameters = append(c.Parameters, plan.Parameter{Name: name, Type: "Switch"})
+		}
+		return c
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.takes["Test-AzureStack"] = []string{"group", "Shiny", "AsJob"}
+		w.takes["Set-BmcCredential"] = []string{"BmcPassword"}
+		w.takes["Get-Weather"] = nil
+		rerun := call("Start-SecretRotation", "ReRun")
+		j := w.job()
+		j.Rotate.Health = append(j.Rotate.Health, j.Rotate.Health[0])
+		j.Documented = Documented{Rerun: &rerun, BMC: []string{"Set-BmcCredential", "Set-BmcPassword"}, Cmdlets: []plan.Call{
+			call("Test-AzureStack", "Group", "Include", "Debug"), call("Start-SecretRotation", "PfxFilesPath", "PathAccessCredential", "CertificatePassword", "Internal", "ReRun"),
+			call("Set-BmcCredential", "BmcPassword"), call("Set-BmcPassword", "BmcPassword"), call("Get-ActionStatus", "FunctionName"),
+		}}
+		look := func() Outcome {
+			t.Helper()
+			w.described = nil
+			out, err := Check(t.Context(), w.deps(), j)
+			check(t, err == nil && out.Ending == "" && !slices.ContainsFunc(out.Findings, isFail), "%q, %+v, %v", out.Ending, out.Findings, err)
+			slices.Sort(w.described)
+			check(t, len(w.described) == len(slices.Compact(slices.Clone(w.described))), "asked twice: %v", w.described)
+			return out
+		}
+		holds := func(list any, wants ...string) {
+			t.Helper()
+			for _, want := range wants {
+				check(t, strings.Contains(fmt.Sprint(list), want), "nothing says %q: %v", want, list)
+			}
+		}
+		out := look()
+		holds(out.Facts, "{Test-AzureStack lacks -Include of", "{Test-AzureStack also takes -Shiny,", "the endpoint has Set-BmcCredential, which takes -BmcPassword",
+			"lacks Start-SecretRotation, Set-BmcPassword; it has 2 that", fmt.Sprintf("%d cmdlets, one question each", len(w.described)))
+		check(t, !strings.Contains(fmt.Sprint(out.Facts), "{Get-ActionStatus lacks") && !strings.Contains(fmt.Sprint(out.Facts), "{Get-ActionStatus also"), "a cmdlet that is as documented: %v", out.Facts)
+		check(t, !slices.Contains(w.described, "Set-BmcPassword"), "asked for the other cmdlet: %v", w.described)
+
+		w.without, w.syntax.Parameters = []string{"Set-BmcCredential"}, []string{"PfxFilesPath", "PathAccessCredential", "CertificatePassword"}
+		out = look()
+		holds(out.Facts, "has Set-BmcPassword, and not Set-BmcCredential", "{Start-SecretRotation lacks -Internal, -ReRun of")
+		holds(out.Findings, "Start-SecretRotation does not take -ReRun, which a rerun of this rotation needs")
+		w.without = append(w.without, "Set-BmcPassword")
+		holds(look().Facts, "describes none of Set-BmcCredential, Set-BmcPassword")
+		w.commandsErr = pep.ErrNoAnswer
+		holds(look().Unknown, "which cmdlets there are: ")
+		w.commandsErr = errDown
+		out, _ = Check(t.Context(), w.deps(), j)
+		check(t, out.Ending == "unreachable", "a lost connection: got %q", out.Ending)
+	})
+}
+
+// TestCheckComparesHosts: what one host says of the start and another does not is seen in the logins that are made anyway.
+func TestCheckComparesHosts(t *testing.T) {
+	full := pep.Syntax{Known: true, Parameters: []string{"PfxFilesPath", "PathAccessCredential", "CertificatePassword", "ReRun"}}
+	turned := pep.Syntax{Known: true, Parameters: []string{"ReRun", "pfxfilespath", "PathAccessCredential", "CertificatePassword"}}
+	more := pep.Syntax{Known: true, Parameters: append(slices.Clone(full.Parameters), "Shiny")}
+	less := pep.Syntax{Known: true, Parameters: full.Parameters[:3]}
+	for name, row := range map[string]struct {
+		hosts                   []pep.HostCheck
+		warned, facts, unknowns string
+	}{
+		"all the same":             {[]pep.HostCheck{{Host: "a", Syntax: full}, {Host: "b", Err: errDown}, {Host: "c", Syntax: turned}}, "", "", ""},
+		"one has more":             {[]pep.HostCheck{{Host: "a", Syntax: full}, {Host: "b", Syntax: more}}, "", "-Shiny", ""},
+		"one cannot rerun":         {[]pep.HostCheck{{Host: "a", Syntax: full}, {Host: "b", Syntax: less}}, `"b": Start-SecretRotation does not take -ReRun`, "at b", ""},
+		"one describes nothing":    {[]pep.HostCheck{{Host: "a", Syntax: full}, {Host: "b"}}, `"b" does not describe`, "", ""},
+		"one does not answer":      {[]pep.HostCheck{{Host: "a", Syntax: full}, {Host: "b", Unasked: pep.ErrNoAnswer}}, "", "", `at "b"`},
+		"only one host is reached": {[]pep.HostCheck{{Host: "a", Syntax: less}, {Host: "b", Err: errDown}}, "", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				d, j := w.deps(), w.job()
+				d.DialEach = func(context.Context) []pep.HostCheck { return row.hosts }
+				j.Documented.Rerun = &plan.Call{Cmdlet: "Start-SecretRotation", Parameters: []plan.Parameter{{Name: "ReRun", Type: "Switch"}}}
+				out, err := Check(t.Context(), d, j)
+				check(t, err == nil && out.Ending == "" && !slices.ContainsFunc(out.Findings, isFail), "%q, %+v, %v", out.Ending, out.Findings, err)
+				var warned []string
+				for _, f := range out.Findings {
+					if f.ID == "cmdlet-syntax" && f.Result == validate.Warning {
+						warned = append(warned, f.Found)
+					}
+				}
+				check(t, (row.warned != "") == (len(warned) == 1) && strings.Contains(fmt.Sprint(warned), row.warned), "warned %q, wanted %q", warned, row.warned)
+				at := slices.DeleteFunc(slices.Clone(out.Facts), func(f Fact) bool { return !strings.Contains(f.Name, " at ") })
+				check(t, (row.facts != "" || row.warned != "") == (len(at) > 0) && strings.Contains(fmt.Sprint(at), row.facts), "facts %v, wanted %q", at, row.facts)
+				check(t, strings.Contains(fmt.Sprint(out.Unknown), row.unknowns), "unknown %q, wanted %q", out.Unknown, row.unknowns)
+			})
+		})
+	}
+}
+
 func TestFailureShowsTheStampsOwnWords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,17 +19,20 @@ import (
 
 // world is a stamp in memory, with everything around it: what a test sets up, and what it looks at afterwards.
 type world struct {
-	info      pep.StampInformation
-	last      pep.Status
-	doneAt    time.Time // when the running action ends
-	doneState pep.State
-	served    []Served
-	serveErr  error
-	adfs      Evidence
-	update    pep.Update
-	syntax    pep.Syntax          // of the start
-	takes     map[string][]string // parameters of the others
-	health    pep.HealthReport
+	info        pep.StampInformation
+	last        pep.Status
+	doneAt      time.Time // when the running action ends
+	doneState   pep.State
+	served      []Served
+	serveErr    error
+	adfs        Evidence
+	update      pep.Update
+	syntax      pep.Syntax          // of the start
+	takes       map[string][]string // parameters of the others
+	without     []string            // cmdlets that the endpoint does not have
+	described   []string            // cmdlets whose syntax was asked for
+	commandsErr error
+	health      pep.HealthReport
 
 	dialErr   func(n int) error // by the number of the login, from 1
 	statusErr func(n int) error
@@ -253,10 +257,15 @@ func (l *login) ActionStatus(ctx context.Context, _ string) (pep.Status, error) 
 
 func (l *login) UpdateStatus(context.Context) (pep.Update, error) { return l.w.update, nil }
 func (l *login) CommandSyntax(_ context.Context, cmdlet string) (pep.Syntax, error) {
+	l.w.described = append(l.w.described, cmdlet)
 	if cmdlet != "Start-SecretRotation" {
-		return pep.Syntax{Known: true, Parameters: l.w.takes[cmdlet]}, nil
+		return pep.Syntax{Known: !slices.Contains(l.w.without, cmdlet), Parameters: l.w.takes[cmdlet]}, nil
 	}
 	return l.w.syntax, nil
+}
+
+func (l *login) Commands(context.Context) ([]string, error) {
+	return slices.Sorted(maps.Keys(l.w.takes)), l.w.commandsErr
 }
 
 func (l *login) TestAzureStack(ctx context.Context, _ plan.HealthCheck, _ pep.Secrets, _ pep.Sink) (pep.HealthReport, error) {

@@ -93,9 +93,10 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 	return nil, &ConnectError{Hosts: cfg.Hosts, Err: errors.Join(failed...)}
 }
 
-// DialEach logs in to every host and out again, for a go/no-go. The first refused login ends it, because every further one
-// counts towards a lockout; the hosts after it are not in the answer.
-func DialEach(ctx context.Context, cfg Config) []HostCheck {
+// DialEach logs in to every host, asks each for the syntax of one cmdlet, and logs out again, for a go/no-go: hosts of one
+// endpoint may differ, and the login is there anyway. The first refused login ends it, because every further one counts
+// towards a lockout; the hosts after it are not in the answer.
+func DialEach(ctx context.Context, cfg Config, cmdlet string) []HostCheck {
 	if cfg.Logins == nil {
 		cfg.Logins = &Logins{}
 	}
@@ -104,10 +105,12 @@ func DialEach(ctx context.Context, cfg Config) []HostCheck {
 		one := cfg
 		one.Hosts = []string{h}
 		session, err := Dial(ctx, one)
-		out = append(out, HostCheck{Host: h, Err: err})
+		check := HostCheck{Host: h, Err: err}
 		if err == nil {
+			check.Syntax, check.Unasked = session.CommandSyntax(ctx, cmdlet)
 			_ = session.Close(ctx)
 		}
+		out = append(out, check)
 		if Unauthorized(err) || Unanswered(err) || ctx.Err() != nil {
 			break
 		}
@@ -115,10 +118,12 @@ func DialEach(ctx context.Context, cfg Config) []HostCheck {
 	return out
 }
 
-// HostCheck is whether one host let us in.
+// HostCheck is whether one host let us in, and what it then said of the cmdlet.
 type HostCheck struct {
-	Host string
-	Err  error
+	Host    string
+	Err     error
+	Syntax  Syntax
+	Unasked error // why the syntax is not known, after a login that went well
 }
 
 // ConnectError means that no host of the endpoint could be reached.

@@ -378,6 +378,15 @@ func TestErrorsAreToldApart(t *testing.T) {
 	}
 }
 
+// TestCompare: names are compared without case, and what every cmdlet takes is a difference on neither side.
+func TestCompare(t *testing.T) {
+	y := Syntax{Known: true, Parameters: []string{"group", "Shiny", "AsJob", "Verbose"}}
+	lacks, more := y.Compare(plan.Call{Parameters: []plan.Parameter{{Name: "Group"}, {Name: "Include"}, {Name: "Debug"}}})
+	if !slices.Equal(lacks, []string{"Include"}) || !slices.Equal(more, []string{"Shiny"}) {
+		t.Errorf("lacks %v, more %v", lacks, more)
+	}
+}
+
 func TestUpdateAndSyntax(t *testing.T) {
 	f := &fake{records: outputs(clixml.NewEnum("UpdateState", "Running", 1))}
 	if u, err := New(f).UpdateStatus(t.Context()); err != nil || !u.Known || u.State != Running {

@@ -66,6 +66,36 @@ func (y Syntax) Missing(call plan.Call) []string {
 	return out
 }
 
+// commonParameters are what every cmdlet takes, and Get-Command shows as one word. -AsJob is what the endpoint's proxies
+// add to each (PEPREF).
+var commonParameters = []string{
+	"Verbose", "Debug", "ErrorAction", "WarningAction", "InformationAction", "ErrorVariable", "WarningVariable", "InformationVariable",
+	"OutVariable", "OutBuffer", "PipelineVariable", "ProgressAction", "AsJob",
+}
+
+// Compare holds the syntax against what the documents say a cmdlet takes: parameters that it lacks, and further ones that
+// it has. The common ones count on neither side.
+func (y Syntax) Compare(documented plan.Call) (lacks, more []string) {
+	has := func(list []string, name string) bool {
+		return slices.ContainsFunc(list, func(p string) bool { return strings.EqualFold(p, name) })
+	}
+	var names []string
+	for _, p := range documented.Parameters {
+		names = append(names, p.Name)
+	}
+	for _, name := range names {
+		if !y.Has(name) && !has(commonParameters, name) {
+			lacks = append(lacks, name)
+		}
+	}
+	for _, name := range y.Parameters {
+		if !has(names, name) && !has(commonParameters, name) {
+			more = append(more, name)
+		}
+	}
+	return lacks, more
+}
+
 var syntaxParameter = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?:^|[\s\[])-([A-Za-z][A-Za-z0-9]*)`) })
 
 // Commands are the names of the cmdlets that the endpoint shows.

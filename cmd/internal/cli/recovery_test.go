@@ -313,7 +313,13 @@ func TestCheckDaysAhead(t *testing.T) {
 	s.pack()
 	bound := s.plan("plan.json")
 	opens := "the next one opens " + day.Format(time.DateOnly) + "T10:00:00Z"
-	s.check(s.run(nil, append([]string{"rotate", "--check"}, bound...)...), 0, "rotate --check: go", "the share holds no set", opens, "certstamp stage --plan")
+	s.check(s.run(nil, append([]string{"rotate", "--check"}, bound...)...), 0, "rotate --check: go", "the share holds no set", opens, "certstamp stage --plan",
+		"the endpoint has Set-BmcCredential, which takes -BmcPassword, -BmcUser, -BypassBMCUpdate", "lacks Set-BmcPassword, Get-SupportSessionToken, Unlock-SupportSession;",
+		"also takes -Repair, which certstamp's table does not have")
+	// What it costs: six cmdlets and the list at one host, the start at every host.
+	if n, want := s.invoked("Get-Command"), 7+len(s.s.Hosts); n != want {
+		t.Errorf("the syntax was asked for %d times, wanted %d", n, want)
+	}
 	s.check(s.run(nil, append([]string{"rotate"}, bound...)...), 1, "the share holds no set")
 	s.must(nil, append([]string{"stage"}, bound...)...)
 	s.check(s.run(nil, append([]string{"rotate", "--check"}, bound...)...), 0, "rotate --check: go", opens, "certstamp rotate --plan")

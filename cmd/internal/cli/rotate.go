@@ -270,8 +270,12 @@ func (a *app) rotation(b *bound, file string) (rotate.Job, rotate.Deps, *watcher
 	if p.Simulated {
 		section.PollSeconds = 1
 	}
+	known, err := documented(p)
+	if err != nil {
+		return rotate.Job{}, rotate.Deps{}, nil, err
+	}
 	job := rotate.Job{
-		Stamp: p.Stamp, Simulated: p.Simulated, Rotate: section, Verify: p.Verify,
+		Documented: known, Stamp: p.Stamp, Simulated: p.Simulated, Rotate: section, Verify: p.Verify,
 		IdentityAsserted: asserted(p, plan.AssertIdentity), PlannedAt: plannedAt, Secrets: a.secrets,
 	}
 	watch := &watcher{app: a, kept: a.keep(b, file)}
@@ -286,7 +290,7 @@ func (a *app) rotation(b *bound, file string) (rotate.Job, rotate.Deps, *watcher
 			}
 			return s, nil
 		},
-		DialEach: func(ctx context.Context) []pep.HostCheck { return pep.DialEach(ctx, cfg) },
+		DialEach: func(ctx context.Context) []pep.HostCheck { return pep.DialEach(ctx, cfg, p.Rotate.Start.Cmdlet) },
 		Journal:  rotation{b.witness}, Others: b.witness.elsewhere, Now: a.env.Now, Wait: pause, Events: watch.event,
 		MayStart: func(now time.Time) error { return mayStart(windows, now) },
 	}

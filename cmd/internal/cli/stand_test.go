@@ -221,6 +221,12 @@ func (s *stand) plan(file string, args ...string) []string {
 // starts counts the rotations that the simulator was asked for.
 func (s *stand) starts() int {
 	s.t.Helper()
+	return s.invoked("Start-SecretRotation")
+}
+
+// invoked counts how often the simulator was asked for a cmdlet.
+func (s *stand) invoked(cmdlet string) int {
+	s.t.Helper()
 	b, err := os.ReadFile(s.s.History)
 	if err != nil {
 		s.t.Fatal(err)
@@ -228,7 +234,7 @@ func (s *stand) starts() int {
 	n := 0
 	for line := range strings.Lines(string(b)) {
 		var e struct{ Event, Cmdlet string }
-		if json.Unmarshal([]byte(line), &e) == nil && e.Event == "invoke" && e.Cmdlet == "Start-SecretRotation" {
+		if json.Unmarshal([]byte(line), &e) == nil && e.Event == "invoke" && e.Cmdlet == cmdlet {
 			n++
 		}
 	}

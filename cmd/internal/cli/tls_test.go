@@ -47,3 +47,35 @@ func TestRotationOverTLS(t *testing.T) {
 		})
 	}
 }
+
+// TestWrongPin: a host with another certificate than the pinned one hears no login, from any command that would send one.
+func TestWrongPin(t *testing.T) {
+	t.Parallel()
+	spec := east
+	spec.Extra = "tls: true\n"
+	s := newStand(t, spec)
+	s.simulate()
+	pin := "sha256:" + strings.Repeat("ab", sha256.Size)
+	s.edit("stamp.yaml", func(b string) string {
+		return strings.Replace(b, "  user: SIMULATED", "  tls: true\n  pin: "+pin+"\n  user: SIMULATED", 1)
+	})
+	bound := s.plan("plan.json", "--kind", "internal", "--reason", "alert: 7 days left")
+	for _, args := range [][]string{
+		{"pep", "Get-ActionStatus", "Start-SecretRotation", "--stamp", s.name()},
+		{"pep", "--list", "--host", s.s.Hosts[0], "--user", `SIMULATED\CloudAdmin`, "--password", "env:PEP_PASSWORD", "--tls", "--pin", pin},
+		append([]string{"rotate", "--check"}, bound...),
+		append([]string{"rotate"}, bound...),
+	} {
+		s.check(s.run(nil, args...), 3, "certificate", "pin")
+	}
+	b, err := os.ReadFile(s.s.History)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Neither a login nor a refused one: not even the first message of NTLM, which names the user's domain, was sent.
+	for _, event := range []string{"login", "invoke", "refused"} {
+		if strings.Contains(string(b), event) {
+			t.Errorf("the host was asked for a %s:\n%s", event, b)
+		}
+	}
+}

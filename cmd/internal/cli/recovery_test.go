@@ -329,6 +329,49 @@ func TestCheckDaysAhead(t *testing.T) {
 	}
 }
 
+// TestCheckWithoutShare: a share that cannot be looked at ends no look at the endpoint, and is never a go. What the endpoint
+// refuses counts first, because it is known.
+func TestCheckWithoutShare(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		extra    string
+		code     int
+		damage   func(s *stand) error
+		endpoint string
+	}{
+		"the folder is gone": {"", 3, func(s *stand) error { return os.RemoveAll(s.s.Share) }, "the endpoint is ready"},
+		"its journal is unreadable": {"", 3, func(s *stand) error {
+			return os.MkdirAll(filepath.Join(s.s.Share, "_certstamp", "journal.jsonl"), 0o700)
+		}, "the endpoint is ready"},
+		"and the stamp is not well": {"health: {AzsInfraCapacity: FAIL}\n", 1, func(s *stand) error { return os.RemoveAll(s.s.Share) }, "AzsInfraCapacity"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			spec := east
+			spec.Extra = row.extra
+			s := newStand(t, spec)
+			s.simulate()
+			s.pack()
+			bound := s.plan("plan.json")
+			if err := row.damage(s); err != nil {
+				t.Fatal(err)
+			}
+			a := s.run(nil, append([]string{"rotate", "--check"}, bound...)...)
+			s.check(a, row.code, row.endpoint, "the share cannot be looked at", "1.2301.2.58")
+			if len(a.doc.Stamps) != 1 {
+				t.Fatalf("%d stamps in the document", len(a.doc.Stamps))
+			}
+			ids := map[string]string{}
+			for _, f := range a.doc.Stamps[0].Findings {
+				ids[f.ID] = string(f.Result)
+			}
+			if ids["share"] != "Fail" || ids["host-login"] != "OK" || ids["update-state"] != "OK" || a.doc.Stamps[0].Outcome == "go" {
+				t.Errorf("%q, findings %v", a.doc.Stamps[0].Outcome, ids)
+			}
+		})
+	}
+}
+
 // TestNotHealthy is refused before the start, unless the plan accepts the one test that fails.
 func TestNotHealthy(t *testing.T) {
 	t.Parallel()

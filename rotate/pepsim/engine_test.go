@@ -476,6 +476,7 @@ func TestNewIsStrict(t *testing.T) {
 		"on number 0":           func(c *Config) { c.Faults = []Fault{{On: "*", Do: "503", Nth: []int{0}}} },
 		"not a test":            func(c *Config) { c.Health = map[string]string{"AzsStoreSummary": "GREEN"} },
 		"negative":              func(c *Config) { c.Speed = -1 },
+		"streams":               func(c *Config) { c.Streams = "Get-Nothing" },
 		"output-style":          func(c *Config) { c.Style = "1999" },
 		"slow: step":            func(c *Config) { c.Slow.Minutes = -1 },
 		"fail: step":            func(c *Config) { c.Fail.Step = -1 },

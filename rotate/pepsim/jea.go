@@ -230,7 +230,30 @@ func (s *Server) cmdlet(ctx context.Context, sh *shell, c *command, cmd psrp.Com
 	if one.flag(asJob.name) {
 		return s.asJob(ctx, one, def)
 	}
+	if strings.EqualFold(s.cfg.Streams, def.name) {
+		if err := one.everyStream(ctx); err != nil {
+			return err
+		}
+	}
 	return def.run(ctx, one)
+}
+
+// everyStream says one record on each stream beside the output, which is the cmdlet's own.
+func (c *call) everyStream(ctx context.Context) error {
+	said := func(stream string) string { return fmt.Sprintf("SIMULATED %s of %s", stream, c.name) }
+	for _, r := range []psrp.Record{
+		psrp.Warning{Text: said("warning")},
+		psrp.Verbose{Text: said("verbose")},
+		psrp.Debug{Text: said("debug")},
+		psrp.Information{Text: said("information"), Source: c.name, Tags: []string{"PSHOST"}, Time: c.s.now()},
+		psrp.Progress{Activity: said("progress"), ID: 1, ParentID: -1, Percent: 50, SecondsLeft: -1},
+		record(psrp.NotSpecified, "SimulatedError,"+c.name, runtimeError, "%s", said("error")),
+	} {
+		if err := c.write(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Server) find(name string) *cmdlet {

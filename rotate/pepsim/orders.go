@@ -36,6 +36,8 @@ func (cfg *Config) checkOrders() []error {
 	want(cfg.Fail.Step >= 0, "fail: step %d, wanted 0 or more", cfg.Fail.Step)
 	want(cfg.Chatter >= 0 && cfg.Buffer >= 0 && cfg.Idle >= 0, "chatter, buffer and idle must not be negative")
 	want(cfg.MaxEnvelope == 0 || cfg.MaxEnvelope >= leastEnvelope, "max-envelope %d, wanted %d or more", cfg.MaxEnvelope, leastEnvelope)
+	want(cfg.Streams == "" || slices.ContainsFunc(append(table(), others()...), func(d cmdlet) bool { return strings.EqualFold(d.name, cfg.Streams) }),
+		"streams: %q is not a cmdlet", cfg.Streams)
 	for name, value := range cfg.Information {
 		want(slices.Contains(informationNames, name), "stamp-information %q, wanted one of %v", name, informationNames)
 		want(name != "CloudID" || strings.HasPrefix(value, Mark), "stamp-information: CloudID %q must begin with %s", value, Mark)

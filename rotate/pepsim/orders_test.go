@@ -174,6 +174,7 @@ fail-bmc: no
 slow: {step: 3, minutes: 9}
 output-style: 2020
 chatter: 5
+streams: Get-ActionStatus
 last-action: {word: Failed, internal: true, started: 2025-03-01T22:00:00Z, ended: 2025-03-02}
 stamp-information: {RegionName: west}
 faults: [{on: Login, do: 401, times: 2, ms: 3}]

@@ -101,6 +101,7 @@ type Config struct {
 	Slow    Slowness
 	Style   string // of the text that means success: 2018, 2020 or 2022; the release decides when empty
 	Chatter int    // further lines of output that each step of a rotation says
+	Streams string // a cmdlet that first says a record on every stream but output
 
 	LastAction PastAction
 	// Information replaces properties of Get-AzureStackStampInformation; an empty one is left out. The CloudID stays marked.

@@ -36,6 +36,7 @@ type Scenario struct {
 	Slow              Slowness          `yaml:"slow"`
 	OutputStyle       string            `yaml:"output-style"`
 	Chatter           int               `yaml:"chatter"`
+	Streams           string            `yaml:"streams"`
 	LastAction        ScenarioAction    `yaml:"last-action"`
 	StampInformation  map[string]string `yaml:"stamp-information"`
 	Faults            []Fault           `yaml:"faults"`
@@ -68,7 +69,7 @@ func (s *Scenario) Orders(cfg *Config) error {
 	}
 	cfg.Region, cfg.FQDN, cfg.Identity, cfg.Version, cfg.CloudID, cfg.Domain = s.Region, s.FQDN, s.Identity, s.Version, s.CloudID, s.Domain
 	cfg.Configuration, cfg.Health, cfg.Update, cfg.Fail, cfg.FailBMC = s.Configuration, s.Health, s.Update, s.Fail, s.FailBMC
-	cfg.Slow, cfg.Style, cfg.Chatter, cfg.Information = s.Slow, s.OutputStyle, s.Chatter, s.StampInformation
+	cfg.Slow, cfg.Style, cfg.Chatter, cfg.Streams, cfg.Information = s.Slow, s.OutputStyle, s.Chatter, s.Streams, s.StampInformation
 	cfg.Faults, cfg.FaultDelay, cfg.Seed, cfg.Speed = s.Faults, time.Duration(s.FaultDelayMillis)*time.Millisecond, s.Seed, s.Speed
 	cfg.MaxShells, cfg.MaxEnvelope, cfg.Buffer, cfg.Idle = s.MaxShells, s.MaxEnvelope, s.Buffer, time.Duration(s.IdleMillis)*time.Millisecond
 	started, err := parseTime(s.LastAction.Started)

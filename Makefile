@@ -32,7 +32,7 @@ test: deps ## all tests
 
 # Without CI a test whose other program is missing is skipped; the gate is no gate then. Everything below it inherits this.
 ci: export CI = true
-ci: deps judges tools fmt vet lint workflows ## what the gate runs: format, vet for three platforms, lint, race tests, the demo, chaos
+ci: deps judges tools fmt vet lint workflows ## what the gate runs: format, vet for four platforms, lint, race tests, the demo, chaos
 	$(MAKE) demo OUT=$$(mktemp -d)/demo
 	$(MAKE) wine
 	$(MAKE) image
@@ -44,6 +44,7 @@ fmt: tools
 
 vet: # the linters vet for this machine
 	GOOS=windows GOARCH=amd64 $(GO) vet ./...
+	GOOS=windows GOARCH=arm64 $(GO) vet ./...
 	GOOS=linux GOARCH=arm64 $(GO) vet ./...
 
 lint: tools ## the linters

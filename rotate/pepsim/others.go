@@ -84,8 +84,15 @@ func cloudAdmins(ctx context.Context, c *call) error {
 	return nil
 }
 
-func noAdmin(c *call) error {
-	return terminate(psrp.ObjectNotFound, "UserNotFound,"+c.name, runtimeError, "The user '%s' was not found.", c.text("UserName"))
+// changeAdmin has the user that the call names changed under the server's lock, by its place among the users.
+func changeAdmin(c *call, change func(i int) error) error {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	i := c.s.admin(c.text("UserName"))
+	if i < 0 {
+		return terminate(psrp.ObjectNotFound, "UserNotFound,"+c.name, runtimeError, "The user '%s' was not found.", c.text("UserName"))
+	}
+	return change(i)
 }
 
 func newAdmin(_ context.Context, c *call) error {
@@ -103,33 +110,23 @@ func newAdmin(_ context.Context, c *call) error {
 func setAdminPassword(_ context.Context, c *call) error {
 	current, _ := c.args["CurrentPassword"].(clixml.SecureString)
 	next, _ := c.args["NewPassword"].(clixml.SecureString)
-	s := c.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i := s.admin(c.text("UserName"))
-	switch {
-	case i < 0:
-		return noAdmin(c)
-	case s.users[i].password != current.Reveal():
-		return terminate(psrp.PermissionDenied, "WrongPassword,"+c.name, runtimeError, "The current password of '%s' is not correct.", c.text("UserName"))
-	}
-	s.users[i].password = next.Reveal()
-	return nil
+	return changeAdmin(c, func(i int) error {
+		if c.s.users[i].password != current.Reveal() {
+			return terminate(psrp.PermissionDenied, "WrongPassword,"+c.name, runtimeError, "The current password of '%s' is not correct.", c.text("UserName"))
+		}
+		c.s.users[i].password = next.Reveal()
+		return nil
+	})
 }
 
 func removeAdmin(_ context.Context, c *call) error {
-	s := c.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i := s.admin(c.text("UserName"))
-	switch {
-	case i < 0:
-		return noAdmin(c)
-	case strings.EqualFold(s.users[i].name, c.sh.owner):
-		return terminate(psrp.InvalidOperation, "OwnUser,"+c.name, runtimeError, "The user '%s' is logged in.", c.text("UserName"))
-	}
-	s.users = slices.Delete(s.users, i, i+1)
-	return nil
+	return changeAdmin(c, func(i int) error {
+		if strings.EqualFold(c.s.users[i].name, c.sh.owner) {
+			return terminate(psrp.InvalidOperation, "OwnUser,"+c.name, runtimeError, "The user '%s' is logged in.", c.text("UserName"))
+		}
+		c.s.users = slices.Delete(c.s.users, i, i+1)
+		return nil
+	})
 }
 
 // collectLogs takes its time and leaves one marked file where it was told to.

@@ -168,23 +168,25 @@ func (t texter) certificates(s *Stamp) {
 	for _, c := range s.Certificates {
 		t.line("Testing: %s\\%s", c.Folder, c.File)
 		t.line("Thumbprint: %s", MaskThumbprint(c.Thumbprint))
-		for _, f := range c.Tests {
-			t.line("\t%s: %s", f.Name, f.Result)
-		}
-		t.findings(c.Tests, "\t")
+		t.tests(c.Tests)
 	}
 	if len(s.Set) > 0 {
 		t.line("Testing: the set")
-		for _, f := range s.Set {
-			t.line("\t%s: %s", f.Name, f.Result)
-		}
-		t.findings(s.Set, "\t")
+		t.tests(s.Set)
 	}
 	whole := ""
 	if s.Complete != nil && !*s.Complete {
 		whole = ", incomplete: a required test was skipped"
 	}
 	t.line("verdict: %s%s", s.Verdict, whole)
+}
+
+// tests prints every result first, as operators know it, and below what there is to say about some.
+func (t texter) tests(list []validate.Finding) {
+	for _, f := range list {
+		t.line("\t%s: %s", f.Name, f.Result)
+	}
+	t.findings(list, "\t")
 }
 
 func (t texter) findings(list []validate.Finding, indent string) {
@@ -239,12 +241,7 @@ func (t texter) plan(p *plan.Plan, digest string) {
 		}
 	}
 	for i, s := range p.Steps {
-		mark := "reads  "
-		if s.Changes {
-			mark = "CHANGES"
-		}
-		t.line("  %d. %s %s: %s", i+1, mark, s.ID, s.Action)
-		t.line("       why: %s", s.Reason)
+		t.step(i+1, s)
 		t.line("       before: %s", s.Before)
 		t.line("       after:  %s", s.After)
 	}
@@ -267,13 +264,17 @@ func (t texter) intent(p *plan.Plan) {
 		t.line("  NOTICE %s", n)
 	}
 	for i, s := range p.Steps {
-		mark := "reads  "
-		if s.Changes {
-			mark = "CHANGES"
-		}
-		t.line("  %d. %s %s: %s", i+1, mark, s.ID, s.Action)
-		t.line("       why: %s", s.Reason)
+		t.step(i+1, s)
 	}
+}
+
+func (t texter) step(n int, s plan.Step) {
+	mark := "reads  "
+	if s.Changes {
+		mark = "CHANGES"
+	}
+	t.line("  %d. %s %s: %s", n, mark, s.ID, s.Action)
+	t.line("       why: %s", s.Reason)
 }
 
 // MaskThumbprint shows the first and last six digits, as the ReadinessChecker does.

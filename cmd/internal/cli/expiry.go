@@ -223,25 +223,24 @@ type dueFile struct {
 
 // dueFiles are the files of a stamp's own tree and of its resource providers'. A stamp that is only watched may have none.
 func (a *app) dueFiles(j *job, how watch, folders []string) ([]dueFile, error) {
-	var identity secret.Value
-	if !j.stamp.AgeIdentity.IsZero() {
-		identity, _ = a.secret(j.stamp.AgeIdentity, "age-identity") // without it the twins have to do
+	open := a.unsealer(j.stamp)
+	out, err := a.dueFilesWith(j, how, folders, open)
+	if err == nil || open == nil {
+		return out, err
 	}
-	if !identity.IsZero() {
-		// An identity that opens nothing must not hide what the twins say.
-		out, err := a.dueFilesWith(j, how, folders, identity)
-		if err == nil {
-			return out, nil
-		}
-		a.progress("%s: the sealed files stay closed: %v", j.stamp.Name, err)
+	// An identity that is not at hand, or opens nothing, must not hide what the twins say.
+	out, closed := a.dueFilesWith(j, how, folders, nil)
+	if closed != nil {
+		return nil, err
 	}
-	return a.dueFilesWith(j, how, folders, secret.Value{})
+	a.progress("%s: the sealed files stay closed: %v", j.stamp.Name, err)
+	return out, nil
 }
 
-func (a *app) dueFilesWith(j *job, how watch, folders []string, identity secret.Value) ([]dueFile, error) {
+func (a *app) dueFilesWith(j *job, how watch, folders []string, open unsealer) ([]dueFile, error) {
 	var out []dueFile
 	var none noTree
-	own, err := a.readTree(j.stamp, identity)
+	own, err := a.readTree(j.stamp, open)
 	switch {
 	case err == nil:
 		out = own.due("", folders)
@@ -250,7 +249,7 @@ func (a *app) dueFilesWith(j *job, how watch, folders []string, identity secret.
 	default:
 		a.progress("%s has no tree of certificates: only what its endpoints serve is looked at", j.stamp.Name)
 	}
-	trees, err := a.providerTrees(j, identity, "")
+	trees, err := a.providerTrees(j, open, "")
 	if err != nil {
 		return nil, err
 	}

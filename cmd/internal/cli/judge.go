@@ -49,19 +49,15 @@ func (a *app) judge(ctx context.Context, j *job, how judging) (*judgement, error
 		}
 	}
 	out := &judgement{observed: how.observed}
-	var identity secret.Value
+	var open unsealer
 	var err error
 	if !how.noPassword {
 		if out.password, err = a.secret(s.PFXPassword, "pfx-password"); err != nil {
 			return nil, err
 		}
-		if !s.AgeIdentity.IsZero() {
-			if identity, err = a.secret(s.AgeIdentity, "age-identity"); err != nil {
-				return nil, err
-			}
-		}
+		open = a.unsealer(s)
 	}
-	if out.tree, err = a.readTree(s, identity); err != nil {
+	if out.tree, err = a.readTree(s, open); err != nil {
 		return nil, err
 	}
 	in := validate.Input{
@@ -86,7 +82,7 @@ func (a *app) judge(ctx context.Context, j *job, how judging) (*judgement, error
 			return nil, err
 		}
 	}
-	installed, err := a.installed(ctx, j, out.observed, opening{password: out.password, identity: identity, none: how.noPassword})
+	installed, err := a.installed(ctx, j, out.observed, opening{password: out.password, open: open, none: how.noPassword})
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +157,9 @@ func targetsOf(j *job) []live.Target {
 
 // opening is what a file with the installed certificate may need.
 type opening struct {
-	password, identity secret.Value
-	none               bool // nobody has a password
+	password secret.Value
+	open     unsealer
+	none     bool // nobody has a password
 }
 
 // filed reads the installed certificate from a file: certificates, or the PFX of the last time.
@@ -177,11 +174,8 @@ func filed(ctx context.Context, name string, b []byte, with opening) (validate.I
 		return validate.Installed{Error: "the previous PFX was not opened: there is no password"}, nil
 	}
 	if sealed {
-		ids, err := ageIdentities(with.identity)
-		if err != nil {
-			return validate.Installed{}, err
-		}
-		if b, err = unseal(b, ids); err != nil {
+		var err error
+		if b, err = with.open.unseal(b); err != nil {
 			return validate.Installed{}, err
 		}
 	}

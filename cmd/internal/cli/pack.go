@@ -541,13 +541,7 @@ func (a *app) backUp(s *stamp.Stamp, p packing) (int, error) {
 		return 0, configuration(fmt.Errorf("stamp %s: backup: %w", s.Name, err), "")
 	}
 	defer root.Close()
-	var identity secret.Value
-	if !s.AgeIdentity.IsZero() {
-		if identity, err = a.secret(s.AgeIdentity, "age-identity"); err != nil {
-			return 0, err
-		}
-	}
-	t, err := a.readTree(s, identity)
+	t, err := a.readTree(s, a.unsealer(s))
 	if err != nil {
 		return 0, err
 	}

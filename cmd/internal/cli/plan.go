@@ -299,7 +299,7 @@ func planned(j *judgement, closed bool) []plan.Certificate {
 }
 
 // plannedFile opens a planned file in the checkout, unsealed, and holds it against the plan.
-func (a *app) plannedFile(p *plan.Plan, identity secret.Value) func(plan.PlannedFile) ([]byte, error) {
+func (a *app) plannedFile(p *plan.Plan, open unsealer) func(plan.PlannedFile) ([]byte, error) {
 	return func(f plan.PlannedFile) ([]byte, error) {
 		i := slices.IndexFunc(p.Certificates, func(c plan.Certificate) bool { return c.Folder == f.Folder && c.File == f.Name })
 		if i < 0 {
@@ -317,13 +317,9 @@ func (a *app) plannedFile(p *plan.Plan, identity secret.Value) func(plan.Planned
 		if got := hex.EncodeToString(sum[:]); got != p.Certificates[i].BlobSHA256 {
 			return nil, fmt.Errorf("%s has SHA-256 %s, the plan says %s", p.Certificates[i].Path, got, p.Certificates[i].BlobSHA256)
 		}
-		if !strings.HasSuffix(strings.ToLower(p.Certificates[i].Path), ".age") {
+		if !isSealed(p.Certificates[i].Path) {
 			return b, nil
 		}
-		ids, err := ageIdentities(identity)
-		if err != nil {
-			return nil, err
-		}
-		return unseal(b, ids)
+		return open.unseal(b)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"strings"
 
-	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/policies"
 	"github.com/certstamp/certstamp/validate"
 )
@@ -19,7 +18,7 @@ type typedTree struct {
 }
 
 // providerTrees reads the certificates of a stamp's resource providers: one tree for each type that has a folder, or for one.
-func (a *app) providerTrees(j *job, identity secret.Value, only policies.CertificateType) ([]typedTree, error) {
+func (a *app) providerTrees(j *job, open unsealer, only policies.CertificateType) ([]typedTree, error) {
 	s := j.stamp
 	if s.ResourceProviders == "" {
 		return nil, nil
@@ -40,10 +39,6 @@ func (a *app) providerTrees(j *job, identity secret.Value, only policies.Certifi
 	if err != nil {
 		return nil, wrong(err, "a directory of resource providers holds one folder for each type of certificate, and nothing else")
 	}
-	identities, err := ageIdentities(identity)
-	if err != nil {
-		return nil, wrong(err, "the reference must lead to an age identity, AGE-SECRET-KEY-…")
-	}
 	var out []typedTree
 	for _, t := range j.policy.Types() {
 		folder, ok := folders[t]
@@ -54,7 +49,7 @@ func (a *app) providerTrees(j *job, identity secret.Value, only policies.Certifi
 		if direct(j.policy, t) {
 			level = ""
 		}
-		read, err := collect(root.FS(), folder, level, s.ResourceProviders, identities)
+		read, err := collect(root.FS(), folder, level, s.ResourceProviders, open)
 		if err != nil {
 			return nil, wrong(err, "")
 		}
@@ -67,14 +62,11 @@ func (a *app) providerTrees(j *job, identity secret.Value, only policies.Certifi
 // against the stamp's own set, core, and go nowhere else: no plan has them.
 func (a *app) judgeProviders(ctx context.Context, j *job, how judging, only policies.CertificateType, core *judgement) ([]*judgement, error) {
 	s := j.stamp
-	var identity secret.Value
-	if s.ResourceProviders != "" && !how.noPassword && !s.AgeIdentity.IsZero() {
-		var err error
-		if identity, err = a.secret(s.AgeIdentity, "age-identity"); err != nil {
-			return nil, err
-		}
+	var open unsealer
+	if !how.noPassword {
+		open = a.unsealer(s)
 	}
-	trees, err := a.providerTrees(j, identity, only)
+	trees, err := a.providerTrees(j, open, only)
 	if err != nil {
 		return nil, err
 	}

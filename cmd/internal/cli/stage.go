@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/certstamp/certstamp/cmd/internal/report"
 	"github.com/certstamp/certstamp/internal/plan"
-	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/rotate"
 	"github.com/certstamp/certstamp/stage"
 	"github.com/certstamp/certstamp/validate"
@@ -181,14 +181,13 @@ func (a *app) sources(b *bound, fromBackup bool) (func(plan.PlannedFile) ([]byte
 	if fromBackup {
 		return a.backupFile(*b.plan.Stage), nil
 	}
-	var identity secret.Value
-	if s := b.job.stamp; !s.AgeIdentity.IsZero() {
-		var err error
-		if identity, err = a.secret(s.AgeIdentity, "age-identity"); err != nil {
+	open := a.unsealer(b.job.stamp)
+	if open != nil && slices.ContainsFunc(b.plan.Certificates, func(c plan.Certificate) bool { return isSealed(c.Path) }) {
+		if _, err := open(); err != nil { // what will be missing is said before anything is published
 			return nil, err
 		}
 	}
-	return a.plannedFile(b.plan, identity), nil
+	return a.plannedFile(b.plan, open), nil
 }
 
 // noThirdState observes the endpoints once more and refuses what is neither the state before nor the one after.

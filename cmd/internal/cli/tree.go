@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"filippo.io/age"
@@ -47,8 +48,8 @@ type noTree struct{ error }
 
 func (e noTree) Unwrap() error { return e.error }
 
-// readTree reads the certificates of a stamp. Sealed files are opened when an identity is given.
-func (a *app) readTree(s *stamp.Stamp, identity secret.Value) (*tree, error) {
+// readTree reads the certificates of a stamp. Sealed files are opened when there is an unsealer.
+func (a *app) readTree(s *stamp.Stamp, open unsealer) (*tree, error) {
 	repo, err := a.repository()
 	if err != nil {
 		return nil, err
@@ -61,15 +62,11 @@ func (a *app) readTree(s *stamp.Stamp, identity secret.Value) (*tree, error) {
 		return nil, configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), "run certstamp pack first, or name the folder in stamp.yaml: certificates: PATH")
 	}
 	defer root.Close()
-	identities, err := ageIdentities(identity)
-	if err != nil {
-		return nil, configuration(fmt.Errorf("stamp %s: age-identity: %w", s.Name, err), "the reference must lead to an age identity, AGE-SECRET-KEY-…")
-	}
 	level, err := identityLevel(root.FS(), string(s.Identity))
 	if err != nil {
 		return nil, configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), "")
 	}
-	t, err := collect(root.FS(), ".", level, s.Certificates, identities)
+	t, err := collect(root.FS(), ".", level, s.Certificates, open)
 	if err != nil {
 		hint := hintOf(err)
 		if hint == "" {
@@ -81,7 +78,7 @@ func (a *app) readTree(s *stamp.Stamp, identity secret.Value) (*tree, error) {
 }
 
 // collect reads what lies at start and below. Level is left out of the paths, dir is where fsys lies in the repository.
-func collect(fsys fs.FS, start, level, dir string, identities []age.Identity) (*tree, error) {
+func collect(fsys fs.FS, start, level, dir string, open unsealer) (*tree, error) {
 	t := &tree{paths: map[string]string{}}
 	return t, fs.WalkDir(fsys, start, func(real string, d fs.DirEntry, err error) error {
 		if !utf8.ValidString(real) {
@@ -109,7 +106,7 @@ func collect(fsys fs.FS, start, level, dir string, identities []age.Identity) (*
 		if !strings.HasSuffix(lower, ".pfx") && !strings.HasSuffix(lower, ".pfx.age") {
 			return nil
 		}
-		f, err := readEntry(fsys, real, identities)
+		f, err := readEntry(fsys, real, open)
 		var cause *fs.PathError
 		switch {
 		case err == nil:
@@ -153,7 +150,7 @@ func identityLevel(fsys fs.FS, identity string) (string, error) {
 	return "", nil
 }
 
-func readEntry(fsys fs.FS, p string, identities []age.Identity) (validate.File, error) {
+func readEntry(fsys fs.FS, p string, open unsealer) (validate.File, error) {
 	blob, err := readBounded(fsys, p, maxFile)
 	if err != nil {
 		return validate.File{}, err
@@ -162,16 +159,20 @@ func readEntry(fsys fs.FS, p string, identities []age.Identity) (validate.File, 
 		return validate.File{}, pointerError{}
 	}
 	f := validate.File{Path: p, Blob: blob, PFX: blob}
-	if strings.HasSuffix(strings.ToLower(p), ".age") {
+	if isSealed(p) {
+		ids, err := open.identities()
+		if err != nil {
+			return f, err
+		}
 		f.PFX = nil
-		if len(identities) > 0 {
-			if f.PFX, err = unseal(blob, identities); err != nil {
+		if len(ids) > 0 {
+			if f.PFX, err = unseal(blob, ids); err != nil {
 				return f, err
 			}
 		}
 	}
 	stem := p[:len(p)-len(path.Ext(strings.TrimSuffix(strings.ToLower(p), ".age")))]
-	if strings.HasSuffix(strings.ToLower(p), ".age") {
+	if isSealed(p) {
 		stem = stem[:len(stem)-len(".age")]
 	}
 	twin, err := readBounded(fsys, stem+".crt", maxFile)
@@ -218,6 +219,53 @@ func readStream(f fs.File, most int64) ([]byte, error) {
 }
 
 var errTooLarge = errors.New("larger")
+
+// unsealer yields the identities that open a stamp's sealed files. It is asked at the first of them: a tree without any needs no
+// identity. Nil: nobody has one, and sealed files stay closed.
+type unsealer func() ([]age.Identity, error)
+
+func (a *app) unsealer(s *stamp.Stamp) unsealer {
+	if s.AgeIdentity.IsZero() {
+		return nil
+	}
+	return sync.OnceValues(func() ([]age.Identity, error) {
+		v, err := a.secret(s.AgeIdentity, "age-identity")
+		if err != nil {
+			var f *failure
+			if errors.As(err, &f) {
+				return nil, noIdentity{f}
+			}
+			return nil, err
+		}
+		ids, err := ageIdentities(v)
+		if err != nil {
+			return nil, noIdentity{configuration(fmt.Errorf("age-identity: %w", err), "the reference must lead to an age identity, AGE-SECRET-KEY-…")}
+		}
+		return ids, nil
+	})
+}
+
+func (u unsealer) identities() ([]age.Identity, error) {
+	if u == nil {
+		return nil, nil
+	}
+	return u()
+}
+
+func (u unsealer) unseal(b []byte) ([]byte, error) {
+	ids, err := u.identities()
+	if err != nil {
+		return nil, err
+	}
+	return unseal(b, ids)
+}
+
+// noIdentity says why sealed files cannot be opened. It is so for every file, and its hint survives what is said around it.
+type noIdentity struct{ *failure }
+
+func (e noIdentity) Hint() string { return e.hint }
+
+func isSealed(p string) bool { return strings.HasSuffix(strings.ToLower(p), ".age") }
 
 // ageIdentities parses an age identity file. No secret, no identities.
 func ageIdentities(v secret.Value) ([]age.Identity, error) {

@@ -101,6 +101,8 @@ func TestClosedFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	unset := map[string]string{"PFX_AGE_IDENTITY": ""}
+	s.check(s.run(unset, "validate", "--stamp", s.name(), "--offline"), 0) // no sealed file, no identity
 	if err := os.Remove(plain); err != nil {
 		t.Fatal(err)
 	}
@@ -119,6 +121,11 @@ func TestClosedFiles(t *testing.T) {
 		return out.Bytes()
 	}
 	sealed := seal(content, id.Recipient())
+	if err := os.WriteFile(plain+".age", sealed, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.check(s.run(unset, "validate", "--stamp", s.name(), "--offline"), 2, "ACSBlob.pfx.age", "PFX_AGE_IDENTITY", "hint: set the variable in the environment of this step")
+	s.check(s.run(map[string]string{"PFX_AGE_IDENTITY": "AGE-SECRET-KEY-1NONSENSE"}, "validate", "--stamp", s.name(), "--offline"), 2, "not an age identity", "hint: the reference must lead to")
 	for claim, row := range map[string]struct {
 		b    []byte
 		code int

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
@@ -82,6 +83,10 @@ func (s *sealing) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.password, "key-password", "", "reference of a password to encrypt the keys with: env:PFX_… or file:PATH")
 }
 
+// shortestKeyPassword is as many characters as a log hides well. The PFX of the same key may have fewer, because the stamp
+// takes them; a request waits for days, and nobody else demands anything of its key's password.
+const shortestKeyPassword = 12
+
 // seal encrypts one key; ext is what its file name ends in.
 type seal func(crypto.Signer) (b []byte, ext string, err error)
 
@@ -102,6 +107,9 @@ func (a *app) sealer(s sealing) (seal, error) {
 	password, err := a.flagSecret(secret.PFX, "--key-password", s.password)
 	if err != nil {
 		return nil, err
+	}
+	if utf8.RuneCountInString(password.Reveal()) < shortestKeyPassword {
+		return nil, configuration(fmt.Errorf("--key-password has fewer than %d characters: the keys lie in files that anybody may take away and guess at", shortestKeyPassword), "take 16 or more random characters")
 	}
 	return func(k crypto.Signer) ([]byte, string, error) {
 		b, err := pfx.EncryptKey(k, password.Reveal(), 0, nil)

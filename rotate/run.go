@@ -335,7 +335,11 @@ func (m *machine) start(ctx context.Context) {
 	m.out.Started = true
 	m.out.Errors = append(m.out.Errors, reply.Errors...)
 	if m.out.Lost = reply.Lost; m.out.Lost > 0 {
-		m.event(Event{Text: fmt.Sprintf("%d messages of the rotation were lost on their way", m.out.Lost)})
+		said := "a message of the rotation was lost on its way"
+		if m.out.Lost > 1 {
+			said = fmt.Sprintf("%d messages of the rotation were lost on their way", m.out.Lost)
+		}
+		m.event(Event{Text: said})
 	}
 	m.out.Said = pep.Read(reply.Records, m.j.Rotate.Success)
 	if ctx.Err() != nil {

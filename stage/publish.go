@@ -58,6 +58,9 @@ type Result struct {
 type LayoutError struct{ Findings []validate.Finding }
 
 func (e *LayoutError) Error() string {
+	if len(e.Findings) == 1 {
+		return "the share's layout has a fault; nothing was written"
+	}
 	return fmt.Sprintf("the share's layout has %d faults; nothing was written", len(e.Findings))
 }
 

@@ -115,7 +115,7 @@ func (m *maker) certificates() {
 	}
 	if unseen > 0 && !in.Policy.Gate("any-enterprise-ca").Has(in.Version) && in.InstalledCA == "" {
 		g := in.Policy.Gate("any-enterprise-ca")
-		m.refuse("installed-ca", "Installed CA", fmt.Sprintf("%d endpoints could not be read", unseen), "the class of every installed certificate: below this release it decides",
+		m.refuse("installed-ca", "Installed CA", fmt.Sprintf("endpoints that could not be read: %d", unseen), "the class of every installed certificate: below this release it decides",
 			"make the endpoints reachable from here, or state installed-ca in stamp.yaml", g.Source.String())
 	}
 }

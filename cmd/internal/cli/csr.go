@@ -365,7 +365,7 @@ func (a *app) writeRequests(set *requested, out string) error {
 			}
 		}
 	}
-	entry.Message = fmt.Sprintf("%s: %d requests made, %d kept, in %s", s.Name, len(set.made), set.kept, shown)
+	entry.Message = fmt.Sprintf("%s: %s made, %d kept, in %s", s.Name, count(len(set.made), "request"), set.kept, shown)
 	entry.Facts = notes(set.made)
 	home := path.Dir(shown)
 	if set.kind != policies.Deployment {

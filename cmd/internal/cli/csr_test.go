@@ -463,7 +463,7 @@ func TestTypesFromRequestToVerdict(t *testing.T) {
 	if a := b.run(env, append(pack, "--type", "EventHubs")...); a.code != 2 || !strings.Contains(a.stderr, "no requests in stamps/east/requests/EventHubs") {
 		t.Errorf("exit %d\n%s", a.code, a.stderr)
 	}
-	if a := b.run(env, append(pack, "--type", "DBAdapter")...); a.code != 0 || !strings.Contains(a.stdout, "1 certificates packed, 0 kept, in stamps/east/providers") {
+	if a := b.run(env, append(pack, "--type", "DBAdapter")...); a.code != 0 || !strings.Contains(a.stdout, "1 certificate packed, 0 kept, in stamps/east/providers") {
 		t.Errorf("exit %d\n%s%s", a.code, a.stdout, a.stderr)
 	}
 	if err := os.RemoveAll(b.path("issued")); err != nil {

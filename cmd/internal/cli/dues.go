@@ -268,7 +268,7 @@ func (d *dues) due(f *validate.Finding, e report.Expiry, name string, r validate
 			verb = "ended"
 		}
 		f.Found = fmt.Sprintf("%s (%s) %s %s, days left %d", name, e.Source, verb, e.Ends, *e.DaysLeft)
-		f.Wanted = fmt.Sprintf("%d days left or more", int(most/(24*time.Hour)))
+		f.Wanted = count(int(most/(24*time.Hour)), "day") + " left or more"
 		f.Hint = "request new certificates: certstamp csr"
 		if d.ready(e) {
 			f.Hint = "the tree holds a later one: plan its rotation"

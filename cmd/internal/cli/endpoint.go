@@ -74,7 +74,7 @@ func (a *app) guardStamp(ctx context.Context, b *bound, restore bool) error {
 	if err != nil {
 		return err
 	}
-	a.progress("ask the stamp who it is, at %d hosts", len(cfg.Hosts))
+	a.progress("ask the stamp who it is, at %s", count(len(cfg.Hosts), "host"))
 	session, err := pep.Dial(ctx, cfg)
 	if err != nil {
 		return dialFailure(ctx, err)

@@ -126,7 +126,7 @@ func (a *app) expiry(ctx context.Context, how watch) error {
 	case broken != nil:
 		return broken
 	case !complete:
-		return environment("incomplete", fmt.Errorf("of %d certificates nothing is known", unseen), "see the skipped findings for what is missing")
+		return environment("incomplete", fmt.Errorf("of %s nothing is known", count(unseen, "certificate")), "see the skipped findings for what is missing")
 	}
 	return nil
 }

@@ -171,7 +171,7 @@ func TestExpiryOfOddTrees(t *testing.T) {
 	// Beside the folder of the identity system it has the path of an endpoint's file, and is none.
 	move(blob, loose)
 	a := s.run(nil, offline...)
-	s.check(a, 3, "of 1 certificates nothing is known", "[Skipped] Every Endpoint")
+	s.check(a, 3, "of 1 certificate nothing is known", "[Skipped] Every Endpoint")
 	if *a.doc.Complete || a.doc.Verdict != "warn" {
 		t.Errorf("verdict %s", a.doc.Verdict)
 	}

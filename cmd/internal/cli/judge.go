@@ -106,7 +106,7 @@ func (a *app) apply(ctx context.Context, in validate.Input, how judging) validat
 		return out
 	}
 	questions := out.CRLQuestions()
-	a.progress("fetching the CRLs of %d certificates of %s", len(questions), in.Stamp)
+	a.progress("fetching the CRLs of %s of %s", count(len(questions), "certificate"), in.Stamp)
 	in.CRL = how.crl.Check(ctx, questions, in.Simulated, how.asOf)
 	return validate.Run(ctx, in)
 }

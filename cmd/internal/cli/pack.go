@@ -168,7 +168,7 @@ func (a *app) packStamp(ctx context.Context, j *job, p packing) error {
 		if err != nil {
 			return err
 		}
-		entry.Facts = append(entry.Facts, report.Fact{Name: "backup", Value: fmt.Sprintf("%d files in %s", n, s.Backup)})
+		entry.Facts = append(entry.Facts, report.Fact{Name: "backup", Value: fmt.Sprintf("%s in %s", count(n, "file"), s.Backup)})
 	}
 	entry.Next = "certstamp validate --stamp " + s.Dir
 	a.doc.Stamps = append(a.doc.Stamps, entry)
@@ -279,7 +279,7 @@ func (a *app) packSets(ctx context.Context, j *job, p packing, sets []*packable)
 		if err != nil {
 			return "", err
 		}
-		counts = append(counts, fmt.Sprintf("%d certificates packed, %d kept, in %s", written, kept, set.dir))
+		counts = append(counts, fmt.Sprintf("%s packed, %d kept, in %s", count(written, "certificate"), kept, set.dir))
 	}
 	return strings.Join(counts, "; "), nil
 }

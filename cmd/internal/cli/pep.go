@@ -127,7 +127,7 @@ func (a *app) pep(ctx context.Context, k asking, args []string) error {
 	}
 	reply, err := run(ctx, call, a.secrets, sink)
 	if reply.Lost > 0 {
-		a.progress("%d messages of the endpoint were lost", reply.Lost)
+		a.progress("lost on the way from the endpoint: %s", count(int(reply.Lost), "message"))
 	}
 	var failed *pep.CommandError
 	switch {
@@ -140,7 +140,7 @@ func (a *app) pep(ctx context.Context, k asking, args []string) error {
 			entry.Errors = append(entry.Errors, errorText(e))
 		}
 		a.doc.Stamps = append(a.doc.Stamps, entry)
-		return fail(exitRefused, "error-records", fmt.Errorf("%s completed with %d error records, the first: %q", call.Cmdlet, len(reply.Errors), reply.Errors[0].Message), reply.Errors[0].Hint())
+		return fail(exitRefused, "error-records", fmt.Errorf("%s completed with %s, the first: %q", call.Cmdlet, count(len(reply.Errors), "error record"), reply.Errors[0].Message), reply.Errors[0].Hint())
 	case errors.As(err, &failed):
 		a.doc.Stamps = append(a.doc.Stamps, report.Stamp{Stamp: name, Simulated: cfg.Simulated, Errors: []string{errorText(failed.Record)}})
 		return fail(exitRefused, "cmdlet", err, "")

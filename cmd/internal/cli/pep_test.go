@@ -50,7 +50,7 @@ func TestPEP(t *testing.T) {
 
 	// An error record that did not end the cmdlet is an answer that nobody should take for one.
 	a = s.run(nil, with("Get-ActionStatus", "Start-SecretRotation")...)
-	s.check(a, 1, "completed with 1 error records", "No action plan was found")
+	s.check(a, 1, "completed with 1 error record,", "No action plan was found")
 	if a.doc.Error == nil || a.doc.Error.Reason != "error-records" || len(a.doc.Records) != 1 || !strings.Contains(a.doc.Records[0].Detail, "NoActionFound") {
 		t.Errorf("document: %+v, %+v", a.doc.Error, a.doc.Records)
 	}

@@ -76,7 +76,7 @@ func (a *app) repair(ctx context.Context, p packing) error {
 }
 
 func repaired(p packing, changes []string, compared []pfx.Comparison) report.Stamp {
-	entry := report.Stamp{Stamp: p.repair, Outcome: "repaired", Message: fmt.Sprintf("%d differences mended", len(changes))}
+	entry := report.Stamp{Stamp: p.repair, Outcome: "repaired", Message: count(len(changes), "difference") + " mended"}
 	if len(changes) == 0 {
 		entry.Outcome, entry.Message = "unchanged", "nothing to mend"
 	}

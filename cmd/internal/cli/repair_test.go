@@ -144,7 +144,7 @@ func TestRepairShowsBeforeAndAfter(t *testing.T) {
 		b.repair("nss-default.pfx", "--out", "nss-default.pfx").says(t, 0, "nothing to mend", "leaf-position    1 of 4")
 	})
 	t.Run("as AES", func(t *testing.T) {
-		b.repair("openssl-default.pfx", "--out", "aes.pfx", "--encryption", "AES256-SHA256").says(t, 0, "encryption       AES256-SHA256\n", "1 differences mended", "set the local-machine attribute")
+		b.repair("openssl-default.pfx", "--out", "aes.pfx", "--encryption", "AES256-SHA256").says(t, 0, "encryption       AES256-SHA256\n", "1 difference mended", "set the local-machine attribute")
 	})
 	t.Run("again changes not a byte", func(t *testing.T) {
 		before := b.read("new/ACSBlob.pfx")

@@ -96,6 +96,12 @@ func splitHost(s string) (host string, port int, err error) {
 	return host, port, checkHost(host)
 }
 
+// CheckHost accepts what splitHost reads.
+func CheckHost(s string) error {
+	_, _, err := splitHost(s)
+	return err
+}
+
 func parsePort(s string) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 || n > 65535 || strconv.Itoa(n) != s {

@@ -133,6 +133,9 @@ type ConnectError struct {
 }
 
 func (e *ConnectError) Error() string {
+	if len(e.Hosts) == 1 {
+		return fmt.Sprintf("the endpoint's one host cannot be reached: %v", e.Err)
+	}
 	return fmt.Sprintf("none of the endpoint's %d hosts can be reached: %v", len(e.Hosts), e.Err)
 }
 func (e *ConnectError) Unwrap() error { return e.Err }

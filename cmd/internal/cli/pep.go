@@ -17,6 +17,7 @@ import (
 	"github.com/certstamp/certstamp/internal/journal"
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/internal/stamp"
 	"github.com/certstamp/certstamp/policies"
 	"github.com/certstamp/certstamp/rotate/pep"
 )
@@ -193,7 +194,7 @@ func known(p *policies.Policy, name string) bool {
 func (a *app) askedEndpoint(k asking) (pep.Config, string, error) {
 	if k.host == "" {
 		if k.user != "" || k.password != "" || k.configuration != "" || k.tls || k.pin != "" {
-			return pep.Config{}, "", usagef("", "--user, --password, --configuration, --tls and --pin belong to --host")
+			return pep.Config{}, "", usagef("add --host HOST[:PORT], or leave them out: the stamp file says all of that", "--user, --password, --configuration, --tls and --pin belong to --host")
 		}
 		j, err := a.oneJob()
 		if err != nil {
@@ -209,14 +210,17 @@ func (a *app) askedEndpoint(k asking) (pep.Config, string, error) {
 		cfg, err := a.endpointConfig(pepOf(s), s.Simulated)
 		return cfg, s.Name, err
 	}
+	if len(a.stamps) > 0 {
+		return pep.Config{}, "", usagef("leave out --stamp to ask the host "+k.host+", or --host with all that belongs to it to ask the stamp", "--host and --stamp each say whom to ask: one of them has to go")
+	}
+	if err := stamp.CheckHost(k.host); err != nil {
+		return pep.Config{}, "", usagef("write a name or an address, and a port only where it is not WinRM's own: --host 10.0.0.11, or --host ercs01.contoso.com:5986 --tls --pin sha256:HEX", "--host: %w", err)
+	}
 	if k.user == "" || k.password == "" {
 		return pep.Config{}, "", usagef("--host HOST --user 'DOMAIN\\user' --password env:PEP_PASSWORD", "--host needs --user and --password")
 	}
 	if k.tls && k.pin == "" {
 		return pep.Config{}, "", usagef("--pin sha256:HEX of the host's certificate", "--tls needs --pin")
-	}
-	if len(a.stamps) > 0 {
-		return pep.Config{}, "", usagef("", "--host and --stamp exclude each other")
 	}
 	cfg, err := a.endpointConfig(plan.PEP{
 		Hosts: []string{k.host}, TLS: k.tls, Pin: k.pin, User: k.user, Password: k.password, Configuration: k.configuration,

@@ -89,6 +89,13 @@ func TestOtherEndpoint(t *testing.T) {
 	s.check(s.run(nil, with("Unlock-SupportSession")...), 1, "not even with a reason")
 	s.check(s.run(map[string]string{"CI": "true"}, with("--list")...), 1, "--host is not for CI")
 	s.check(s.run(map[string]string{"CI": "true"}, with("Get-Help", "--syntax")...), 1, "--host is not for CI")
+	for _, host := range []string{"http://" + s.s.Hosts[0], "ercs01/wsman", "ercs01:0", "a:b:c"} {
+		a := s.run(nil, "pep", "Get-ActionStatus", "Start-SecretRotation", "--host", host, "--user", "x", "--password", "env:PEP_PASSWORD")
+		s.check(a, 2, "certstamp: error: --host: ", "certstamp: hint: write a name or an address")
+	}
+	for _, more := range [][]string{{"Get-ActionStatus", "Start-SecretRotation"}, {"--list"}, {"Get-ActionStatus", "--syntax"}} {
+		s.check(s.run(nil, with(append(more, "--stamp", s.name())...)...), 2, "one of them has to go", "leave out --stamp to ask the host "+s.s.Hosts[0])
+	}
 	// At a stamp's own endpoint the table is the limit.
 	s.check(s.run(nil, "pep", "Get-Weather", "--host", s.s.Hosts[0], "--user", `SIMULATED\CloudAdmin`, "--password", "env:PEP_PASSWORD"), 2, "not a cmdlet of the privileged endpoint")
 }

@@ -139,7 +139,7 @@ func (m *machine) settledByLast(last pep.Status, served []Judged) bool {
 		f.Wanted, f.Hint = "none since the plan was made", "run verify: endpoints may lag behind; else bring the journal, or make a new plan"
 		m.found(f)
 		m.end("another-ran", nil)
-	case failed && r.Rerun && !r.Adopt && m.failedTwice(last):
+	case failed && r.Rerun && !r.Adopt && m.d.Others != nil && FailedTwice(m.d.Others(), &last):
 		f.Found = fmt.Sprintf("the last rotation is %q, and a journal shows that it was a rerun", last.Word)
 		f.Wanted, f.Hint = "a rotation that failed once, or a plan with a reason to go on", ending("third-attempt").Next
 		m.out.Errors = stepErrors(last)
@@ -185,16 +185,14 @@ func (m *machine) ours(failed pep.Status) bool {
 	})
 }
 
-// failedTwice reports whether the last start that a journal shows is a rerun that failed, and this is its failure.
-func (m *machine) failedTwice(failed pep.Status) bool {
-	if m.d.Others == nil {
-		return false
-	}
+// FailedTwice reports whether the last start that journals show is a rerun that failed, and failed is its failure. Each list is of one
+// plan, the oldest first. Without failed nobody has asked the stamp, and the journals have to do.
+func FailedTwice(plans [][]Entry, failed *pep.Status) bool {
 	twice := false
-	for _, entries := range m.d.Others() { // oldest first
+	for _, entries := range plans {
 		if p := readPast(entries); p.started {
 			again := slices.ContainsFunc(entries, func(e Entry) bool { return e.Step == stepEnd && e.State == string(FailedAgain) })
-			twice = again && (!p.readable || failed.Later(p.before))
+			twice = again && (!p.readable || failed == nil || failed.Later(p.before))
 		}
 	}
 	return twice

@@ -118,6 +118,26 @@ func TestFailedAgain(t *testing.T) {
 	s.must(nil, append([]string{"stage"}, third...)...)
 	s.check(s.run(nil, append([]string{"rotate", "--check"}, third...)...), 1, "third-attempt")
 	s.check(s.run(nil, append([]string{"rotate"}, third...)...), 1, "third-attempt", "contact support", "--adopt REASON")
+	// Nor does status lead to one, whether the stamp can be asked or not, and however old the plan is.
+	for _, env := range []map[string]string{nil, {"PEP_PASSWORD": ""}} {
+		for _, later := range []time.Duration{0, 8 * 24 * time.Hour} {
+			s.now = func() time.Time { return time.Now().Add(later) }
+			a := s.run(env, append([]string{"status", "--stamp", s.name(), "--allow-path", s.s.Share}, third[:2]...)...)
+			s.check(a, 0, "next: certstamp support --plan .certstamp/east/plan-", "contact support", "--kind rerun --adopt REASON")
+		}
+	}
+	s.now = time.Now
+	kept, err := filepath.Glob(filepath.Join(s.w.Repo, ".certstamp", "east", "plan-"+rerun[3][:12]+".json"))
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("%v %v", kept, err)
+	}
+	s.check(s.run(nil, append([]string{"status", "--stamp", s.name(), "--allow-path", s.s.Share}, third[:2]...)...), 0, "support --plan .certstamp/east/"+filepath.Base(kept[0]))
+	if err := os.Remove(kept[0]); err != nil {
+		t.Fatal(err)
+	}
+	s.check(s.run(nil, append([]string{"status", "--stamp", s.name(), "--allow-path", s.s.Share}, third[:2]...)...), 0, "support --plan PLAN, with plan "+rerun[3])
+	adopted := s.plan("adopted.json", "--kind", "rerun", "--adopt", "support has asked for it")
+	s.check(s.run(nil, append([]string{"status", "--stamp", s.name(), "--allow-path", s.s.Share}, adopted[:2]...)...), 0, "next: certstamp rotate --plan ../adopted.json")
 	if n := s.starts(); n != 2 {
 		t.Errorf("the stamp was asked to rotate %d times", n)
 	}

@@ -66,6 +66,7 @@ type standing struct {
 	planned int
 	total   int
 	action  *pep.Status
+	twice   string // names the plan of the rerun that failed, if that is what the stamp ran last
 }
 
 func (a *app) statusOf(ctx context.Context, j *job, file string) (report.Stamp, error) {
@@ -131,6 +132,9 @@ func (a *app) statusOf(ctx context.Context, j *job, file string) (report.Stamp, 
 	}
 	if err := a.statusAction(ctx, j, &st, fact); err != nil {
 		problems = append(problems, err)
+	}
+	if w := b.witness; w != nil && rotate.FailedTwice(w.elsewhere(), st.action) {
+		st.twice = a.planOf(s.Name, w.lastElsewhere())
 	}
 	if b.plan.BMC != nil {
 		fact("BMC nodes", "%s", bmcNodes)
@@ -224,6 +228,9 @@ func (st *standing) next(b *bound, dir string, expired bool) string {
 		failed = ended == rotate.Failed || ended == rotate.FailedAgain
 	}
 	switch {
+	case p.Kind == plan.Rerun && p.Rotate != nil && !p.Rotate.Adopt && !st.started && !live && !running && (failed || st.action == nil) && st.twice != "":
+		// rotate refuses a third attempt, so neither it nor what leads there is next, however fresh the plan.
+		return fmt.Sprintf("certstamp support --plan %s, then contact support: the rerun failed too; on its word %s --adopt REASON", st.twice, rerunCommand(p, dir))
 	case p.Kind == plan.BMC && !st.started && expired, !st.started && expired && !running && !live:
 		return fmt.Sprintf("certstamp plan --stamp %s --kind %s: this plan has expired", dir, p.Kind)
 	case p.Kind == plan.BMC && !st.started:
@@ -311,6 +318,18 @@ func (a *app) keepPlan(b *bound, journalFile string) error {
 		return nil
 	}
 	return writeFile(name, b.bytes, 0o644)
+}
+
+// planOf names a plan of which only the journal is at hand, as an argument: its kept copy, or what has to be brought.
+func (a *app) planOf(name, digest string) string {
+	if !isDigest(digest) { // it becomes part of a command
+		return "PLAN"
+	}
+	file := filepath.Join(stateDir, name, "plan-"+digest[:12]+".json")
+	if exists(a.path(file)) {
+		return filepath.ToSlash(file)
+	}
+	return "PLAN, with plan " + digest + " from the job that made it"
 }
 
 // lastPlan is the plan that was worked with last from here, or none. A copy that is no longer what its name says is passed

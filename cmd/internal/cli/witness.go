@@ -218,6 +218,17 @@ func (w *witness) elsewhere() [][]rotate.Entry {
 	return out
 }
 
+// lastElsewhere is the other plan whose rotation was started last, as any journal at hand shows it.
+func (w *witness) lastElsewhere() string {
+	digest := ""
+	for _, one := range byPlan(slices.Concat(w.others, w.local)...) {
+		if one.digest != w.digest && one.started() {
+			digest = one.digest
+		}
+	}
+	return digest
+}
+
 // plans are the rotations that the journal knows, of any plan, oldest first.
 func (w *witness) plans() []*witness {
 	logs := append([]journal.Log{}, w.others...)

@@ -87,7 +87,7 @@ func (a *app) discover(ctx context.Context, s span) error {
 	}
 	h := history{dir: repo.Dir(), getenv: a.env.Getenv}
 	if s.head, err = h.commit(ctx, s.head); err != nil {
-		return configuration(err, wholeHistory)
+		return configuration(err, wholeHistory(err))
 	}
 	after, err := a.stampsAt(ctx, h, s.head)
 	if err != nil {
@@ -100,7 +100,7 @@ func (a *app) discover(ctx context.Context, s span) error {
 	var changed []change
 	if s.base != "" {
 		if s.base, err = h.from(ctx, s); err != nil {
-			return configuration(err, wholeHistory)
+			return configuration(err, wholeHistory(err))
 		}
 		if before, err = a.stampsAt(ctx, h, s.base); err != nil {
 			return err

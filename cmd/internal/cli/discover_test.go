@@ -328,3 +328,18 @@ func TestPlanMatrix(t *testing.T) {
 		t.Errorf("exit %d, outputs %q\n%s%s", code, got, out.String(), errs.String())
 	}
 }
+
+// TestNoWorkTree says what is missing where there is no history, and not that it is too short.
+func TestNoWorkTree(t *testing.T) {
+	c := newCheckout(t)
+	c.write("stamps/east/stamp.yaml", "name: east\n")
+	if err := os.RemoveAll(filepath.Join(c.dir, ".git")); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{nil, {"--base", "main"}, {"--head", "main"}} {
+		a, _ := c.event("", "", args...)
+		if a.code != 2 || strings.Count(a.stderr, "certstamp: error: ") != 1 || !strings.Contains(a.stderr, "lies in no Git work tree") || !strings.Contains(a.doc.Error.Hint, "clone of the repository") {
+			t.Errorf("%v: exit %d\n%s", args, a.code, a.stderr)
+		}
+	}
+}

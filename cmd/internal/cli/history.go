@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ func (h history) run(ctx context.Context, most int64, args ...string) ([]byte, e
 	said := &firstBytes{most: 400}
 	cmd.Stderr = said
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("git: %w", err)
+		return nil, noHistory{fmt.Errorf("git: %w", err), "install git: the history of the stamps is read through it"}
 	}
 	b, rerr := io.ReadAll(io.LimitReader(out, most+1))
 	if int64(len(b)) > most {
@@ -58,7 +59,13 @@ func (h history) run(ctx context.Context, most int64, args ...string) ([]byte, e
 		_ = cmd.Wait() // it was killed
 		return nil, fmt.Errorf("git %s: more than %d bytes", args[0], most)
 	}
-	if err := cmd.Wait(); err != nil {
+	switch err := cmd.Wait(); {
+	case err == nil:
+	case bytes.Contains(said.b, []byte("not a git repository")): // in the words that LC_ALL=C asks for
+		return nil, noHistory{fmt.Errorf("%q lies in no Git work tree", h.dir), "run it in a clone of the repository of stamps; in a pipeline, check out first"}
+	case bytes.Contains(said.b, []byte("dubious ownership")):
+		return nil, noHistory{fmt.Errorf("git does not read %q, which belongs to another user", h.dir), "if you trust it: git config --global --add safe.directory " + filepath.ToSlash(h.dir)}
+	default:
 		return nil, fmt.Errorf("git %s: %w: %q", args[0], err, bytes.TrimSpace(said.b))
 	}
 	return b, rerr
@@ -101,8 +108,19 @@ func (h history) fork(ctx context.Context, base, head string) (string, error) {
 	return id, nil
 }
 
+// noHistory means that no commit at all can be read here: another one is no way out.
+type noHistory struct {
+	error
+	hint string
+}
+
+func (e noHistory) Unwrap() error { return e.error }
+func (e noHistory) Hint() string  { return e.hint }
+
 // wholeHistory is what to do when a commit is not here.
-const wholeHistory = "check out with the whole history: fetch-depth: 0"
+func wholeHistory(err error) string { return cmp.Or(hintOf(err), fetchAll) }
+
+const fetchAll = "check out with the whole history: fetch-depth: 0"
 
 // from is the commit that a span begins with.
 func (h history) from(ctx context.Context, s span) (string, error) {

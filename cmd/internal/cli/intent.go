@@ -88,7 +88,7 @@ func (a *app) before(ctx context.Context, s span) (*snapshot, string, error) {
 	h := history{dir: repo.Dir(), getenv: a.env.Getenv}
 	commit, err := h.from(ctx, s)
 	if err != nil {
-		return nil, "", configuration(err, wholeHistory)
+		return nil, "", configuration(err, wholeHistory(err))
 	}
 	tree, err := h.snapshot(ctx, commit)
 	if err != nil {

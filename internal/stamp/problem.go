@@ -43,7 +43,7 @@ func (e Errors) Error() string {
 
 // Hint says what to do.
 func (e Errors) Hint() string {
-	return "correct the stamp file; its keys are described in stamp.schema.json"
+	return "correct the stamp file; certstamp init writes a schema of its keys, for editors"
 }
 
 // maxProblems bounds what one file can make us print.

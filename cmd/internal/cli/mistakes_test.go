@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/certstamp/certstamp/internal/plan"
+	"github.com/certstamp/certstamp/internal/stamp"
 )
 
 var timeNow = time.Now
@@ -174,6 +175,21 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 	s.holdsNoSecret()
+}
+
+// TestSchemaHint names the schema of the stamp file only where there is one.
+func TestSchemaHint(t *testing.T) {
+	t.Parallel()
+	b := newBureau(t, "colour: blue\n")
+	if a := b.run(nil, "target", "--stamp", "stamps/east"); a.code != 2 || !strings.Contains(a.doc.Error.Hint, "certstamp init writes") || strings.Contains(a.doc.Error.Hint, stamp.SchemaName) {
+		t.Errorf("without a schema: exit %d, %+v", a.code, a.doc.Error)
+	}
+	if err := os.WriteFile(filepath.Join(b.dir, stamp.SchemaName), stamp.Schema(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if a := b.run(nil, "target", "--stamp", "stamps/east"); a.code != 2 || !strings.Contains(a.doc.Error.Hint, stamp.SchemaName) {
+		t.Errorf("with a schema: exit %d, %+v", a.code, a.doc.Error)
+	}
 }
 
 // keptPlan holds that status takes no plan that is not the one its name says.

@@ -114,6 +114,8 @@ func (a *app) load(names []string) ([]*job, error) {
 		switch {
 		case errors.Is(err, os.ErrNotExist):
 			hint = "name a stamp file, or a folder with stamp.yaml, with --stamp"
+		case errors.As(err, new(stamp.Errors)) && exists(filepath.Join(repo.Dir(), stamp.SchemaName)):
+			hint = "correct the stamp file; its keys are described in " + stamp.SchemaName
 		case hint == "":
 			hint = fmt.Sprintf("a stamp file is a regular file inside the repository, of at most %d bytes", stamp.MaxSize)
 		}

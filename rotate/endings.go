@@ -36,7 +36,7 @@ func Endings() []Ending {
 		{"already-rotated", Already, "every endpoint serves its planned certificate before anything was sent, or when the plan was made; the last action has not failed", "every endpoint serves its planned certificate already", none, verify},
 
 		{"action-failed", Failed, "a later action than the journaled one is Failed", "the stamp's action failed", watched, rerun},
-		{"call-failed", Failed, "the call ended with an error record, and no later action proves the opposite", "the call ended with the stamp's error, and no later action is seen", watched, rerun},
+		{"call-failed", Failed, "the call ended with an error record, and no later action proves the opposite", "the call ended with the stamp's error, and nothing proves that the rotation succeeded all the same", watched, rerun},
 		{"said-failure", Failed, "the call ended without an error, its text names another final status, and no later action is seen", "the call's text ends with a status that is not success", watched, rerun},
 		{"failed-again", FailedAgain, "the rerun ended in one of the three ways above", "the rerun of a failed rotation failed too", watched, "contact support, with certstamp support and Get-AzureStackLog: certstamp starts no third attempt without a reason"},
 

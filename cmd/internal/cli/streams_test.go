@@ -22,7 +22,7 @@ func TestEveryStream(t *testing.T) {
 	s := newStand(t, spec)
 	s.simulate()
 	a := s.run(nil, "pep", "Get-AzureStackStampInformation", "--stamp", s.name(), "--record", "../tapes")
-	s.check(a, 1, "completed with 1 error records")
+	s.check(a, 1, "completed with 1 error record,")
 	tape, err := os.ReadFile(tapes(t, filepath.Join(s.w.Dir, "tapes"))[0])
 	if err != nil {
 		t.Fatal(err)

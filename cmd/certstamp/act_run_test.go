@@ -47,6 +47,7 @@ const actWithin = 3 * time.Minute
 // act runs a workflow of a repository. Actions come from folders; a proxy that is none shows whoever asks the network.
 func (g *gitops) act(t *testing.T, repo string, tr trigger) *workflowRun {
 	t.Helper()
+	g.takes(t, tr.run, cmp.Or(tr.attempt, "1"))
 	dir := t.TempDir()
 	file := func(name string, text string) string {
 		p := filepath.Join(dir, name)
@@ -99,6 +100,14 @@ func (g *gitops) act(t *testing.T, repo string, tr trigger) *workflowRun {
 	}
 	r.holdsNone(t, tr, "the log", r.log)
 	return r
+}
+
+// takes gives a run its number. A run stores its artifacts under it, so two cases with the same number would find each other's.
+func (g *gitops) takes(t *testing.T, run, attempt string) {
+	t.Helper()
+	if by, taken := g.runs.LoadOrStore(run+"."+attempt, t.Name()); taken {
+		t.Fatalf("run %s, attempt %s, is one of %s", run, attempt, by)
+	}
 }
 
 func dotenv(values map[string]string) string {

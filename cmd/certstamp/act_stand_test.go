@@ -44,6 +44,7 @@ type gitops struct {
 	actions   map[string]string // what the workflows use, and the folder that has it
 	secrets   map[string]string // of the environments of the stamps
 	vars      map[string]string // CERTSTAMP_TARGET above all
+	runs      sync.Map          // which case each run is of
 }
 
 var actPinned = regexp.MustCompile(`(?m)^ACT = v(\S+)$`)

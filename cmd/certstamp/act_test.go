@@ -226,6 +226,7 @@ func (g *gitops) anotherCommit(t *testing.T) {
 // planned makes the plan of a run as its job would have, and returns the digest.
 func (g *gitops) planned(t *testing.T, repo, run string, asOf time.Time) string {
 	t.Helper()
+	g.takes(t, run, "1")
 	file := filepath.Join(g.artifacts, run, "plan-east", "plan-east-"+run+".json")
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		t.Fatal(err)
@@ -319,8 +320,8 @@ func (g *gitops) byHand(t *testing.T) {
 		reason string
 		jobs   map[string]string
 	}{
-		"111": {"alert: $(exit 9) `exit 9` \"; exit 9", map[string]string{"discover": "success", "stamp/plan": "success"}},
-		"112": {"alert: x\n--as-of=2020-01-01T00:00:00Z", map[string]string{"discover": "failure"}},
+		"113": {"alert: $(exit 9) `exit 9` \"; exit 9", map[string]string{"discover": "success", "stamp/plan": "success"}},
+		"114": {"alert: x\n--as-of=2020-01-01T00:00:00Z", map[string]string{"discover": "failure"}},
 	} {
 		tr := g.push(g.base, g.east, run)
 		tr.name, tr.inputs = "workflow_dispatch", map[string]string{"stamp": "east", "kind": "internal", "reason": row.reason}

@@ -186,12 +186,12 @@ func (a *app) checkPinned(name, digest string, to reach) error {
 
 // reach is where a run sends credentials.
 type reach struct {
-	hosts                []string
-	user, unc, shareUser string
+	hosts                        []string
+	user, unc, folder, shareUser string
 }
 
 func reachOfStamp(s *stamp.Stamp) reach {
-	return reach{s.PEP.Hosts, s.PEP.User, s.Share.UNC, s.Share.User}
+	return reach{s.PEP.Hosts, s.PEP.User, s.Share.UNC, s.Share.Folder, s.Share.User}
 }
 
 func reachOfPlan(p *plan.Plan) reach {
@@ -203,7 +203,7 @@ func reachOfPlan(p *plan.Plan) reach {
 		to.hosts, to.user = p.BMC.PEP.Hosts, p.BMC.PEP.User
 	}
 	if p.Stage != nil {
-		to.unc, to.shareUser = p.Stage.UNC, p.Stage.User
+		to.unc, to.folder, to.shareUser = p.Stage.UNC, p.Stage.Folder, p.Stage.User
 	}
 	return to
 }
@@ -213,7 +213,10 @@ func (to reach) lines() []string {
 	if len(to.hosts) > 0 {
 		out = append(out, fmt.Sprintf("privileged endpoint %s as %s", strings.Join(to.hosts, ", "), to.user))
 	}
-	if to.unc != "" {
+	switch {
+	case to.folder != "": // whoever runs this may write there: no account is used
+		out = append(out, fmt.Sprintf("share %s, here %s", to.unc, to.folder))
+	case to.unc != "":
 		out = append(out, fmt.Sprintf("share %s as %s", to.unc, to.shareUser))
 	}
 	return out

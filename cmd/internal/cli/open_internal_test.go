@@ -1,6 +1,9 @@
 package cli
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // TestRepositoryOf: a plan that was made by hand names the repository as the jobs of its CI system do.
 func TestRepositoryOf(t *testing.T) {
@@ -23,6 +26,26 @@ func TestRepositoryOf(t *testing.T) {
 	} {
 		if got := repositoryOf(remote); got != want {
 			t.Errorf("%q is %q, want %q", remote, got, want)
+		}
+	}
+}
+
+// TestReach: what a person reads before credentials go to a target that nobody pinned.
+func TestReach(t *testing.T) {
+	for name, row := range map[string]struct {
+		to   reach
+		want []string
+	}{
+		"over SMB": {
+			reach{hosts: []string{"10.0.0.1", "10.0.0.2"}, user: `A\admin`, unc: `\\fs\certs`, shareUser: `C\stager`},
+			[]string{`privileged endpoint 10.0.0.1, 10.0.0.2 as A\admin`, `share \\fs\certs as C\stager`},
+		},
+		"a folder":      {reach{unc: `\\fs\certs`, folder: "/mnt/certs", shareUser: `C\stager`}, []string{`share \\fs\certs, here /mnt/certs`}},
+		"of a bmc plan": {reach{hosts: []string{"10.0.0.1"}, user: `A\admin`}, []string{`privileged endpoint 10.0.0.1 as A\admin`}},
+		"nothing":       {reach{}, nil},
+	} {
+		if got := row.to.lines(); !slices.Equal(got, row.want) {
+			t.Errorf("%s: %q, want %q", name, got, row.want)
 		}
 	}
 }

@@ -48,13 +48,14 @@ func (h *heard) String() string {
 func TestInterruptions(t *testing.T) {
 	const rotating = "watch: the stamp rotates"
 	type interruption struct {
-		when string // the words after which it happens
-		do   func(t *testing.T, p *os.Process, gone <-chan struct{})
-		more []string
-		deaf bool // the endpoint answers nothing that would end a session
-		code int  // -1: ended by the signal
-		most time.Duration
-		says string
+		when   string // the words after which it happens
+		do     func(t *testing.T, p *os.Process, gone <-chan struct{})
+		more   []string
+		deaf   bool // the endpoint answers nothing that would end a session
+		slower int  // divides the speed of the stamp: a start may take seconds here, and must come before the limit
+		code   int  // -1: ended by the signal
+		most   time.Duration
+		says   string
 	}
 	signals := func(list ...os.Signal) func(*testing.T, *os.Process, <-chan struct{}) {
 		return func(t *testing.T, p *os.Process, _ <-chan struct{}) {
@@ -79,7 +80,7 @@ func TestInterruptions(t *testing.T) {
 					_ = p.Signal(os.Interrupt)
 				}
 			}
-		}, deaf: true, code: -1, most: time.Second, says: back},
+		}, deaf: true, code: -1, most: 5 * time.Second, says: back},
 		"ci-cancelled": {when: rotating, do: func(t *testing.T, p *os.Process, gone <-chan struct{}) {
 			signals(os.Interrupt)(t, p, gone)
 			select {
@@ -89,8 +90,8 @@ func TestInterruptions(t *testing.T) {
 				_ = p.Kill()
 			}
 		}, deaf: true, code: 5, most: 7500 * time.Millisecond, says: back},
-		"killed":       {when: rotating, do: signals(os.Kill), code: -1, most: time.Second},
-		"max-duration": {when: rotating, do: func(*testing.T, *os.Process, <-chan struct{}) {}, more: []string{"--max-duration", "4s"}, code: 5, most: 8 * time.Second, says: back},
+		"killed":       {when: rotating, do: signals(os.Kill), code: -1, most: 5 * time.Second},
+		"max-duration": {when: rotating, do: func(*testing.T, *os.Process, <-chan struct{}) {}, more: []string{"--max-duration", "8s"}, slower: 2, code: 5, most: 12 * time.Second, says: back},
 	}
 	documented := map[string]int{} // the exit code; -1: ended by the signal, of which there is none
 	page, err := os.ReadFile("../../docs/operations.md")
@@ -124,7 +125,7 @@ func TestInterruptions(t *testing.T) {
 			if code, ok := documented[name]; !ok || code != c.code {
 				t.Errorf("docs/operations.md does not list %q with exit %d", name, c.code)
 			}
-			spec := demo.Spec{Name: "north", Region: "north", Identity: policies.AAD, Version: "1.2301.2.58", Speed: 800, BMC: "pep"} // seven seconds
+			spec := demo.Spec{Name: "north", Region: "north", Identity: policies.AAD, Version: "1.2301.2.58", Speed: 800 / max(c.slower, 1), BMC: "pep"} // seven seconds, if not slower
 			if c.deaf {
 				spec.Extra = "fault-delay-ms: 60000\nfaults: [{on: Disconnect, do: delay}, {on: Delete, do: delay}, {on: Signal, do: delay}]\n"
 			}

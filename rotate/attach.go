@@ -187,7 +187,7 @@ func (m *machine) decide(ctx context.Context, st pep.Status, w *wait) {
 // theirs reports whether the stamp's action is that of another plan: its start is journaled after ours, and the action is
 // later than the one before that start. Clocks of machines only decide where the stamp had done nothing in between.
 func (m *machine) theirs(st pep.Status) bool {
-	if m.d.Others == nil {
+	if m.d.Others == nil || m.past.own {
 		return false
 	}
 	return slices.ContainsFunc(m.d.Others(), func(entries []Entry) bool {

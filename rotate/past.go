@@ -34,6 +34,7 @@ type past struct {
 	total    int
 
 	at        time.Time // of the start
+	own       bool      // this very run announced it, so that no journal it has read shows a later start
 	taken     bool      // the stamp was seen to answer it
 	succeeded bool      // a run saw it end well
 	failed    string    // or badly: the ending

@@ -153,6 +153,16 @@ func TestEndings(t *testing.T) {
 			w.entries = append(startedAfter(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken})
 			w.last.InstanceID, w.last.Started = "new", time.Now()
 		}, "completed", 0},
+		{"an earlier plan's start was lost, ours is not its action though the connection is lost", func(w *world, j *Job) {
+			w.others = [][]Entry{startedAfter(startedBefore)}
+			j.Verify, j.Rotate.Start.Parameters = nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
+			w.onStart = w.lose(time.Minute, time.Hour, pep.Completed)
+		}, "completed", 1},
+		{"the same by a clock that is ahead, and ours fails", func(w *world, _ *Job) {
+			w.others = [][]Entry{startedAfter(startedBefore)}
+			w.others[0][1].Time = time.Now().Add(time.Hour)
+			w.onStart = w.lose(time.Minute, time.Hour, pep.Failed)
+		}, "action-failed", 1},
 		{"seen to its end before, and another plan's rotation failed since", func(w *world, _ *Job) {
 			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepEnd, State: string(Success)})
 			w.rotateLeaves()

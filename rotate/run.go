@@ -283,7 +283,7 @@ func (m *machine) announce(ctx context.Context, served []Judged) bool {
 		m.end("no-journal", err)
 		return false
 	}
-	m.past = past{started: true, readable: true, before: last, planned: planned, total: len(served)}
+	m.past = past{started: true, readable: true, before: last, planned: planned, total: len(served), own: true}
 	return true
 }
 

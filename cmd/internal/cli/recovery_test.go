@@ -572,6 +572,40 @@ func TestUnwatchedRotationHoldsTheShare(t *testing.T) {
 	s.must(nil, append([]string{"stage"}, other...)...)
 }
 
+// TestNothingStartsWithoutTheShare: what the share does not take, no other machine will ever know, and a share that went away has
+// let go of the stamp's lock. Nothing is sent then, and the same plan may start once the share is back.
+func TestNothingStartsWithoutTheShare(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, east)
+	s.simulate()
+	lost := false
+	for name, kind := range map[string][]string{
+		"rotate": {"internal", "--reason", "alert: 0x7a secrets expire"},
+		"bmc":    {"bmc"},
+	} {
+		cmdlet := map[string]string{"rotate": "Start-SecretRotation", "bmc": "Set-BmcCredential"}[name]
+		bound := s.plan(name+".json", append([]string{"--kind"}, kind...)...)
+		s.now = func() time.Time { // the journal asks for the time of each line, and the share goes away before the next is written
+			if lost {
+				if err := os.RemoveAll(filepath.Join(s.s.Share, "_certstamp")); err != nil {
+					t.Error(err)
+				}
+			}
+			return time.Now()
+		}
+		lost = true
+		s.check(s.run(nil, append([]string{name}, bound...)...), 3, "no-journal", "share")
+		if n := s.invoked(cmdlet); n != 0 {
+			t.Errorf("%s was asked for %d times, by a journal that only one machine has", cmdlet, n)
+		}
+		lost = false
+		s.check(s.run(nil, append([]string{name}, bound...)...), 0)
+		if n := s.invoked(cmdlet); n != 1 {
+			t.Errorf("%s was asked for %d times, wanted once", cmdlet, n)
+		}
+	}
+}
+
 // TestTheSessionVanishesUnderARotation: the end of the session is not the end of the rotation, and neither a success nor a
 // failure. rotate asks the stamp in a new session until it knows.
 func TestTheSessionVanishesUnderARotation(t *testing.T) {

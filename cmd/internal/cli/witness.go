@@ -298,8 +298,25 @@ func (w *witness) append(room string) func(step, state string, facts map[string]
 		if w.own == nil {
 			return nil
 		}
-		return w.own.Append(room, step, state, facts)
+		if err := w.own.Append(room, step, state, facts); err != nil {
+			return err
+		}
+		if step != journal.StepStart || state != "starting" {
+			return nil
+		}
+		return w.shared(room)
 	}
+}
+
+// shared takes the announced start back unless the share has it too. Other machines know of it from there alone, and a server that
+// takes no line may have let go of the stamp's lock.
+func (w *witness) shared(room string) error {
+	err := errors.Join(w.own.MirrorErrors()...)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("the share does not take what is to be started: %w", err)
+	return errors.Join(err, w.own.Append(room, journal.StepStart, journal.StateNotTaken, nil))
 }
 
 // rotation is the rotate room's view.

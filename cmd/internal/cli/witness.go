@@ -64,7 +64,7 @@ func (a *app) openWitness(b *bound, file string, sh stage.Share, write bool) err
 	}
 	var mirrors []io.Writer
 	if sh != nil {
-		mirrors = append(mirrors, onShare{sh})
+		mirrors = append(mirrors, &onShare{sh: sh})
 	}
 	own, err := journal.Open(file, b.digest, b.run, a.env.Now, mirrors...)
 	if err != nil {
@@ -133,10 +133,25 @@ func (b *bound) reread(sh stage.Share) error {
 }
 
 // onShare appends the journal's lines to the share. The work folder may be gone: then so is this copy.
-type onShare struct{ sh stage.Share }
+type onShare struct {
+	sh    stage.Share
+	whole bool // the file is known to end in a line end
+}
 
-func (o onShare) Write(p []byte) (int, error) {
-	if err := o.sh.Append(stage.JournalFile, p); err != nil {
+func (o *onShare) Write(p []byte) (int, error) {
+	out := p
+	if !o.whole {
+		// Whoever wrote last may have been cut off in the middle of a line, of which ours must not become a part.
+		b, err := o.sh.ReadFile(stage.JournalFile, journal.MaxSize)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
+		}
+		if len(b) > 0 && b[len(b)-1] != '\n' {
+			out = append([]byte("\n"), p...)
+		}
+	}
+	err := o.sh.Append(stage.JournalFile, out)
+	if o.whole = err == nil; err != nil {
 		return 0, err
 	}
 	return len(p), nil

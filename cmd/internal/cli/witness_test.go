@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/certstamp/certstamp/internal/journal"
 	"github.com/certstamp/certstamp/internal/live"
@@ -68,6 +69,60 @@ func TestUnwatched(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", row.name, got, row.found)
 		}
 	}
+}
+
+// TestTornJournalOnTheShare: a run that was killed, or a disk that was full for a moment, leaves half a line on the share. What is
+// written next must not become a part of it: it may be the start.
+func TestTornJournalOnTheShare(t *testing.T) {
+	const half = `{"seq":1,"time":"2026-03-`
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "_certstamp"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(stage.JournalFile)), []byte(half), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sh, err := stage.OpenFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sh.Close()
+	full := &fullOnce{Share: sh}
+	own, err := journal.Open(filepath.Join(t.TempDir(), "j"), "a", "run", time.Now, &onShare{sh: full})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	for i, step := range []string{"last-action", "start", "end"} {
+		full.now = i == 1
+		if err := own.Append("rotate", step, "x", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log, err := shareLog(sh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps []string
+	for _, e := range log.Entries {
+		steps = append(steps, e.Step)
+	}
+	if strings.Join(steps, " ") != "last-action start end" {
+		t.Errorf("the share knows of %q, %v", steps, log.Problems)
+	}
+}
+
+// fullOnce is a share that takes half a line and no more, while now is set.
+type fullOnce struct {
+	stage.Share
+	now bool
+}
+
+func (f *fullOnce) Append(name string, b []byte) error {
+	if !f.now {
+		return f.Share.Append(name, b)
+	}
+	return errors.Join(stage.ErrSpace, f.Share.Append(name, b[:len(b)/2]))
 }
 
 // TestFileLogIsNotCutShort: the newest lines of a journal that somebody blew up must not vanish silently.

@@ -192,14 +192,7 @@ func (m *machine) theirs(st pep.Status) bool {
 	}
 	return slices.ContainsFunc(m.d.Others(), func(entries []Entry) bool {
 		p := readPast(entries)
-		switch {
-		case !p.started:
-			return false
-		case !p.readable:
-			return p.at.After(m.past.at)
-		}
-		after := p.before.Later(m.past.before) || !m.past.before.Later(p.before) && p.at.After(m.past.at)
-		return after && st.Later(p.before)
+		return p.started && p.after(m.past) && (!p.readable || st.Later(p.before))
 	})
 }
 

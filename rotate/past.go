@@ -49,11 +49,12 @@ func readPast(entries []Entry) past {
 	var p past
 	var last pep.Status
 	lastOK := false
-	byRun := ""
+	byRun, lastRun := "", ""
 	for _, e := range entries {
 		switch {
 		case e.Step == stepLastAction && !p.started:
 			last, lastOK = pep.StatusOf(e.Facts)
+			lastRun = e.Run
 		case e.Step == stepStart && e.State == stateNotTaken:
 			if p.started && e.Run == byRun {
 				p = past{}
@@ -64,7 +65,7 @@ func readPast(entries []Entry) past {
 			var err1, err2 error
 			p.planned, err1 = strconv.Atoi(e.Facts[factPlanned])
 			p.total, err2 = strconv.Atoi(e.Facts[factTotal])
-			p.readable = lastOK && err1 == nil && err2 == nil
+			p.readable = lastOK && lastRun == e.Run && err1 == nil && err2 == nil
 		case e.Step == stepStart && e.State == stateTaken:
 			p.taken = p.taken || e.Run == byRun
 		case e.Step == stepEnd && e.State == string(Success):
@@ -76,4 +77,28 @@ func readPast(entries []Entry) past {
 		}
 	}
 	return p
+}
+
+// after reports whether a start came after another plan's: by what the stamp had done before each, and by the clocks of machines
+// only where that tells nothing.
+func (p past) after(other past) bool {
+	if p.readable && other.readable {
+		later, earlier := p.before.Later(other.before), other.before.Later(p.before)
+		if later != earlier {
+			return later
+		}
+	}
+	return p.at.After(other.at)
+}
+
+// Latest is the index of the plan whose rotation was started last, or -1. Each list is of one plan; of two that nothing tells apart
+// the later in the list counts.
+func Latest(plans [][]Entry) int {
+	at, last := -1, past{}
+	for i, entries := range plans {
+		if p := readPast(entries); p.started && (at < 0 || !last.after(p)) {
+			at, last = i, p
+		}
+	}
+	return at
 }

@@ -163,6 +163,25 @@ func TestEndings(t *testing.T) {
 			w.others[0][1].Time = time.Now().Add(time.Hour)
 			w.onStart = w.lose(time.Minute, time.Hour, pep.Failed)
 		}, "action-failed", 1},
+		{"another plan's start before ours on a stamp that tells no times is not in between", func(w *world, _ *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken})
+			w.entries[0].Facts = pep.Status{Known: true, State: pep.Completed, InstanceID: "older"}.Facts()
+			for i := range w.entries {
+				w.entries[i].Time = time.Now()
+			}
+			w.others = [][]Entry{startedAfter(startedBefore)}
+			w.others[0][0].Facts = pep.Status{Known: true, State: pep.Completed, InstanceID: "oldest"}.Facts()
+			w.last = pep.Status{Known: true, State: pep.Completed, InstanceID: "ours"}
+		}, "completed", 0},
+		{"the last action of a start that was taken back is not that before the next", func(w *world, j *Job) {
+			w.entries = []Entry{
+				startedBefore[0], startedBefore[1],
+				{Run: "run-0", Step: stepStart, State: stateNotTaken},
+				{Run: "x", Step: stepStart, State: stateStarting, Facts: startedBefore[1].Facts},
+				{Run: "x", Step: stepStart, State: stateTaken},
+			}
+			w.last.InstanceID, w.last.Started = "somebody's", time.Now()
+		}, "no-proof", 0},
 		{"seen to its end before, and another plan's rotation failed since", func(w *world, _ *Job) {
 			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepEnd, State: string(Success)})
 			w.rotateLeaves()
@@ -310,6 +329,14 @@ func TestEndings(t *testing.T) {
 			rerun(j)
 			w.others = append(w.others, failedTwice, startedBefore)
 		}, "completed", 1},
+		{"a rerun that failed too, by a clock behind that of the failure before", func(w *world, j *Job) {
+			first := pep.Status{Known: true, State: pep.Failed, InstanceID: "first", Started: w.last.Started.Add(time.Hour), Ended: w.last.Ended.Add(time.Hour)}
+			again := slices.Clone(failedTwice)
+			again[0].Facts = first.Facts()
+			failedLast(w)
+			rerun(j)
+			w.others = [][]Entry{again, startedBefore}
+		}, "third-attempt", 0},
 		{"a failed rotation after one of ours that succeeded", func(w *world, j *Job) {
 			failedLast(w)
 			rerun(j)

@@ -188,14 +188,12 @@ func (m *machine) ours(failed pep.Status) bool {
 // FailedTwice reports whether the last start that journals show is a rerun that failed, and failed is its failure. Each list is of one
 // plan, the oldest first. Without failed nobody has asked the stamp, and the journals have to do.
 func FailedTwice(plans [][]Entry, failed *pep.Status) bool {
-	twice := false
-	for _, entries := range plans {
-		if p := readPast(entries); p.started {
-			again := slices.ContainsFunc(entries, func(e Entry) bool { return e.Step == stepEnd && e.State == string(FailedAgain) })
-			twice = again && (!p.readable || failed == nil || failed.Later(p.before))
-		}
+	i := Latest(plans)
+	if i < 0 || !slices.ContainsFunc(plans[i], func(e Entry) bool { return e.Step == stepEnd && e.State == string(FailedAgain) }) {
+		return false
 	}
-	return twice
+	p := readPast(plans[i])
+	return !p.readable || failed == nil || failed.Later(p.before)
 }
 
 // checks collects every finding, because each round of repairs costs a window. Its error means that the stamp could not

@@ -224,24 +224,26 @@ func byPlan(logs ...journal.Log) []*witness {
 // elsewhere is what any journal at hand shows of the stamp's other plans. The local ones count here and not in unsettled: a
 // rotation that another machine saw to its end stays open in them for ever.
 func (w *witness) elsewhere() [][]rotate.Entry {
-	var out [][]rotate.Entry
-	for _, one := range byPlan(slices.Concat(w.others, w.local)...) {
-		if one.digest != w.digest {
-			out = append(out, rotation{one}.Entries())
-		}
-	}
-	return out
+	_, entries := w.otherPlans()
+	return entries
 }
 
 // lastElsewhere is the other plan whose rotation was started last, as any journal at hand shows it.
 func (w *witness) lastElsewhere() string {
-	digest := ""
+	plans, entries := w.otherPlans()
+	if i := rotate.Latest(entries); i >= 0 {
+		return plans[i].digest
+	}
+	return ""
+}
+
+func (w *witness) otherPlans() (plans []*witness, entries [][]rotate.Entry) {
 	for _, one := range byPlan(slices.Concat(w.others, w.local)...) {
-		if one.digest != w.digest && one.started() {
-			digest = one.digest
+		if one.digest != w.digest {
+			plans, entries = append(plans, one), append(entries, rotation{one}.Entries())
 		}
 	}
-	return digest
+	return plans, entries
 }
 
 // plans are the rotations that the journal knows, of any plan, oldest first.
@@ -253,15 +255,27 @@ func (w *witness) plans() []*witness {
 	return byPlan(logs...)
 }
 
+// lastStarted is the rotation that was started last, of any plan, or nil.
+func (w *witness) lastStarted() *witness {
+	plans := w.plans()
+	entries := make([][]rotate.Entry, len(plans))
+	for i, one := range plans {
+		entries[i] = rotation{one}.Entries()
+	}
+	if i := rotate.Latest(entries); i >= 0 {
+		return plans[i]
+	}
+	return nil
+}
+
 // failedLast finds the last rotation that was started, if the journal shows that it failed.
 func (w *witness) failedLast() (digest string, failed bool) {
-	for _, one := range w.plans() {
-		if one.started() {
-			end := rotate.Result(one.ended())
-			digest, failed = one.digest, end == rotate.Failed || end == rotate.FailedAgain
-		}
+	last := w.lastStarted()
+	if last == nil {
+		return "", false
 	}
-	return digest, failed
+	end := rotate.Result(last.ended())
+	return last.digest, end == rotate.Failed || end == rotate.FailedAgain
 }
 
 // unwatched finds a rotation, of any plan, after whose start the journal shows nothing: whoever started it was cut off, and
@@ -279,18 +293,18 @@ func (w *witness) unwatched() (digest string, found bool) {
 	return "", false
 }
 
-// unsettled finds a rotation, of any plan, that the journal shows as started and not as ended. It may be under way.
+// unsettled finds a rotation, of any plan, that the journal shows as started and not as ended. It may be under way. What those before
+// the last one left open is over: none starts while another runs.
 func (w *witness) unsettled() (digest string, found bool) {
-	for _, one := range w.plans() {
-		switch rotate.Result(one.ended()) {
-		case rotate.Success, rotate.Failed, rotate.FailedAgain:
-		default:
-			if one.started() {
-				return one.digest, true
-			}
-		}
+	last := w.lastStarted()
+	if last == nil {
+		return "", false
 	}
-	return "", false
+	switch rotate.Result(last.ended()) {
+	case rotate.Success, rotate.Failed, rotate.FailedAgain:
+		return "", false
+	}
+	return last.digest, true
 }
 
 // log is everything any copy knows about this plan.

@@ -41,6 +41,7 @@ func TestUnsettled(t *testing.T) {
 		{"proved once, not reached later", []journal.Log{told("a", "start starting", "end success", "end refused")}, ""},
 		{"failed", []journal.Log{told("a", "start starting", "end failed")}, ""},
 		{"another plan's, in another copy", []journal.Log{told("a", "start starting", "end success"), told("b", "start starting", "end unknown")}, "b"},
+		{"never proved, and another plan's began since", []journal.Log{told("a", "start starting", "end unknown"), told("b", "start starting", "end success")}, ""},
 	} {
 		w := &witness{others: row.logs, digest: "a"}
 		if got, found := w.unsettled(); got != row.found || found != (row.found != "") {

@@ -421,6 +421,45 @@ func TestOneAtATime(t *testing.T) {
 	publish(t, second, newer, "run-2")
 }
 
+// impatient is a share on which another run takes the lock the moment it is let go.
+type impatient struct {
+	stage.Share
+	next func()
+}
+
+func (i impatient) Lock(name, owner string) (func() error, error) {
+	unlock, err := i.Share.Lock(name, owner)
+	return func() error {
+		defer i.next()
+		return unlock()
+	}, err
+}
+
+// TestUnstageLeavesTheNextLock: a run that takes the lock while unstage ends keeps it, and nobody else gets it beside it.
+func TestUnstageLeavesTheNextLock(t *testing.T) {
+	dir := t.TempDir()
+	sh := folder(t, dir)
+	publish(t, sh, newer, "run-1")
+	taken := false
+	next := func() {
+		if taken {
+			return // unstage may let go twice
+		}
+		if _, err := stage.Hold(folder(t, dir), "the next run"); err != nil {
+			t.Fatal(err)
+		}
+		taken = true
+	}
+	_, err := stage.Unstage(t.Context(), impatient{sh, next}, newer.section("AAD"), digest(fmt.Sprint(newer)), options("run-2"))
+	if err != nil {
+		t.Errorf("unstage: %v", err)
+	}
+	var locked *stage.LockedError
+	if _, err := stage.Hold(folder(t, dir), "a third run"); !taken || !errors.As(err, &locked) {
+		t.Errorf("a third run gets %v beside the next one, which has the lock: %v", err, taken)
+	}
+}
+
 // TestGuardIsAskedUnderTheLock: what the guard saw holds until the swap, and its refusal leaves the share as it was, what an
 // interrupted run left there included.
 func TestGuardIsAskedUnderTheLock(t *testing.T) {

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -75,6 +76,9 @@ func Unstage(ctx context.Context, sh Share, sec plan.StageSection, digest string
 			return t.result, err
 		}
 	}
+	if err := prove(sh); err != nil {
+		return t.result, err
+	}
 	if err := t.note("unstage", "removed", nil); err != nil {
 		return t.result, err
 	}
@@ -83,14 +87,13 @@ func Unstage(ctx context.Context, sh Share, sec plan.StageSection, digest string
 	if err := sh.Remove(journalFile); err != nil && !missing(err) {
 		return t.result, wrap("remove "+journalFile, err)
 	}
-	unlock()
-	if err := sh.Remove(lockFile); err != nil && !missing(err) {
+	// While it is ours: once it is let go, the file of that name may be the next run's. A server keeps it as long as it is open, and
+	// then it goes with the lock.
+	if err := sh.Remove(lockFile); err != nil && !missing(err) && !errors.Is(err, ErrBusy) {
 		return t.result, wrap("remove "+lockFile, err)
 	}
-	if err := t.removeEmpty(work); err != nil {
-		return t.result, err
-	}
-	return t.result, prove(sh)
+	unlock()
+	return t.result, t.removeEmpty(work)
 }
 
 // nothing reports whether neither a set nor a work folder is there.

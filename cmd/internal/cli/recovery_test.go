@@ -531,6 +531,49 @@ func TestRepair(t *testing.T) {
 	s.packsOne(s.path("certificates", "AAD", "ACSBlob", "ACSBlob.pfx"))
 }
 
+// forgetEnd takes the end of a plan's rotation out of every journal, as if whoever started it had been killed.
+func (s *stand) forgetEnd(digest string) {
+	s.t.Helper()
+	for _, pattern := range []string{filepath.Join(s.w.Repo, ".certstamp", "east", "journal-*.jsonl"), filepath.Join(s.s.Share, "_certstamp", "journal.jsonl")} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			s.t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, file := range files {
+			var left strings.Builder
+			for line := range strings.Lines(read(s.t, file)) {
+				if !strings.Contains(line, digest) || !strings.Contains(line, `"room":"rotate"`) || !strings.Contains(line, `"step":"end"`) {
+					left.WriteString(line)
+				}
+			}
+			if err := os.WriteFile(file, []byte(left.String()), 0o600); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestUnstageLeavesAnotherRotationAlone: the journal on the share is all that other machines know of a rotation of another plan, and
+// that one may read the same files.
+func TestUnstageLeavesAnotherRotationAlone(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, east)
+	s.simulate()
+	s.pack()
+	bound := s.plan("plan.json")
+	s.must(nil, append([]string{"stage"}, bound...)...)
+	s.must(nil, append([]string{"rotate"}, bound...)...)
+	internal := s.plan("internal.json", "--kind", "internal", "--reason", "alert: 0x7a secrets expire")
+	s.must(nil, append([]string{"rotate"}, internal...)...)
+	s.forgetEnd(internal[3])
+	s.check(s.run(nil, append([]string{"unstage"}, bound...)...), 1, "rotation of plan "+internal[3], "rotate --attach")
+	if err := os.RemoveAll(filepath.Join(s.w.Repo, ".certstamp")); err != nil {
+		t.Fatal(err)
+	}
+	s.check(s.run(nil, append([]string{"rotate", "--attach"}, internal...)...), 0, "rotation: success")
+	s.check(s.run(nil, append([]string{"unstage"}, bound...)...), 0, "unstage: removed")
+}
+
 // TestUnwatchedRotationHoldsTheShare: whoever started the last rotation was killed before it saw anything, and the stamp may not
 // show it yet. No other set takes the place of the one that it reads, until somebody has looked.
 func TestUnwatchedRotationHoldsTheShare(t *testing.T) {
@@ -542,23 +585,7 @@ func TestUnwatchedRotationHoldsTheShare(t *testing.T) {
 	other := s.plan("other.json", "--as-of", time.Now().UTC().Add(time.Minute).Format(time.RFC3339))
 	s.must(nil, append([]string{"stage"}, bound...)...)
 	s.must(nil, append([]string{"rotate"}, bound...)...)
-	for _, pattern := range []string{filepath.Join(s.w.Repo, ".certstamp", "east", "journal-*.jsonl"), filepath.Join(s.s.Share, "_certstamp", "journal.jsonl")} {
-		files, err := filepath.Glob(pattern)
-		if err != nil || len(files) == 0 {
-			t.Fatalf("%s: %v", pattern, err)
-		}
-		for _, file := range files {
-			var left strings.Builder
-			for line := range strings.Lines(read(t, file)) {
-				if !strings.Contains(line, `"room":"rotate"`) || !strings.Contains(line, `"step":"end"`) {
-					left.WriteString(line)
-				}
-			}
-			if err := os.WriteFile(file, []byte(left.String()), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	s.forgetEnd(bound[3])
 	s.check(s.run(nil, append([]string{"stage"}, other...)...), 1, "was started and never looked at again", "rotate --attach")
 	// What needs no stage starts nothing beside it either: the same files under another plan, and an internal rotation.
 	s.check(s.run(nil, append([]string{"rotate"}, other...)...), 1, "was started and never looked at again", "rotate --attach")

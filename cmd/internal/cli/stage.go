@@ -352,13 +352,20 @@ func (a *app) unstage(ctx context.Context, b *bound, how binding) error {
 }
 
 // mayRemove is asked under the stamp's lock. Endpoints change before a rotation ends, and one that failed is repeated with the
-// files on the share.
+// files on the share. The journal there goes with them, and is all that other machines know of another plan's that may run.
 func (b *bound) mayRemove(sh stage.Share) error {
 	if err := b.reread(sh); err != nil {
 		return err
 	}
 	if ended := b.witness.ended(); b.witness.started() && ended != string(rotate.Success) {
 		return refusedf("not-ended", b.command("rotate --attach"), "every endpoint serves the planned certificate, but the journal does not show that the rotation ended well (%q): the set stays on the share", ended)
+	}
+	last := b.witness.lastStarted()
+	if last == nil || last.digest == b.digest {
+		return nil
+	}
+	if ended := last.ended(); ended == "" || ended == string(rotate.Running) {
+		return refusedf("rotating", attachFirst, "the journal shows a rotation of plan %s whose end nobody has seen: set and journal stay on the share", last.digest)
 	}
 	return nil
 }

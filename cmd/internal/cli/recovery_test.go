@@ -531,6 +531,24 @@ func TestRepair(t *testing.T) {
 	s.packsOne(s.path("certificates", "AAD", "ACSBlob", "ACSBlob.pfx"))
 }
 
+// TestStatusByTheLocalJournal: where the journal on the share cannot be read, the one here still tells what was started.
+func TestStatusByTheLocalJournal(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, east)
+	s.simulate()
+	bound := s.plan("plan.json", "--kind", "internal", "--reason", "alert: 0x7a secrets expire")
+	s.must(nil, append([]string{"rotate"}, bound...)...)
+	file := filepath.Join(s.s.Share, "_certstamp", "journal.jsonl")
+	if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	a := s.run(nil, "status", "--stamp", s.name(), "--allow-path", s.s.Share)
+	s.check(a, 3, "rotate end success at")
+	if next := a.doc.Stamps[0].Next; next != "nothing: the rotation has ended well" {
+		t.Errorf("next is %q", next)
+	}
+}
+
 // forgetEnd takes the end of a plan's rotation out of every journal, as if whoever started it had been killed.
 func (s *stand) forgetEnd(digest string) {
 	s.t.Helper()

@@ -116,7 +116,12 @@ func (a *app) statusOf(ctx context.Context, j *job, file string) (report.Stamp, 
 			fact("share", "%s", shareWords[state])
 		}
 	}
-	if err := a.openWitness(b, a.journalFile(b, ""), sh, false); err != nil {
+	err = a.openWitness(b, a.journalFile(b, ""), sh, false)
+	if err != nil && sh != nil {
+		note("journal", err)
+		err = a.openWitness(b, a.journalFile(b, ""), nil, false) // the one here may show a start all the same
+	}
+	if err != nil {
 		note("journal", err)
 	} else {
 		st.read(b.witness.log(), fact)

@@ -139,14 +139,14 @@ func (m *machine) decide(ctx context.Context, st pep.Status, w *wait) {
 	later := m.past.started && m.past.readable && st.Later(m.past.before)
 	theirs := later && m.theirs(st)
 	later = later && !theirs
-	contradicted := m.out.Said.Failed || len(m.out.Errors) > 0
+	contradicted := m.contradicted()
 	// A start that nobody saw answered may have been lost, and the action be that of whoever came next.
 	answered := m.past.taken || m.answered
 	switch {
 	case later && st.State == pep.Failed:
 		m.done(ctx, "action-failed")
 		return
-	case later && !contradicted && (answered || m.j.Verify == nil):
+	case later && contradicted == "" && (answered || m.j.Verify == nil):
 		m.done(ctx, "completed")
 		return
 	case theirs && m.past.failed != "":
@@ -160,7 +160,7 @@ func (m *machine) decide(ctx context.Context, st pep.Status, w *wait) {
 	// Neither do leaves prove anything while the last action is a failure.
 	if allPlanned(served) && (!st.Known || st.State == pep.Completed) {
 		switch {
-		case later && !contradicted:
+		case later && contradicted == "":
 			m.done(ctx, "completed")
 			return
 		case m.leavesProve():
@@ -175,13 +175,27 @@ func (m *machine) decide(ctx context.Context, st pep.Status, w *wait) {
 		}
 	}
 	switch {
-	case later && contradicted: // completed, against what the call itself said
-		m.done(ctx, "call-failed")
+	case later && contradicted != "": // completed, against what the call itself said
+		m.done(ctx, contradicted)
 	case !m.past.started && st.Known:
 		m.stranger(ctx, st)
 	case m.d.Now().Sub(w.quietSince) >= min(gracePolls*m.poll(), m.limit()):
 		m.end("no-proof", w.unseen)
 	}
+}
+
+// contradicted is the ending that the call itself spoke for, against an action that completed: in this run or in an earlier one, whose
+// word does not fade by looking again. Else it is empty.
+func (m *machine) contradicted() string {
+	switch {
+	case len(m.out.Errors) > 0:
+		return "call-failed"
+	case m.out.Said.Failed:
+		return "said-failure"
+	case m.past.failed == "call-failed", m.past.failed == "said-failure":
+		return m.past.failed
+	}
+	return ""
 }
 
 // theirs reports whether the stamp's action is that of another plan: its start is journaled after ours, and the action is

@@ -37,7 +37,7 @@ func Endings() []Ending {
 
 		{"action-failed", Failed, "a later action than the journaled one is Failed", "the stamp's action failed", watched, rerun},
 		{"call-failed", Failed, "the call ended with an error record, and no later action proves the opposite", "the call ended with the stamp's error, and nothing proves that the rotation succeeded all the same", watched, rerun},
-		{"said-failure", Failed, "the call ended without an error, its text names another final status, and no later action is seen", "the call's text ends with a status that is not success", watched, rerun},
+		{"said-failure", Failed, "the call ended without an error, its text names another final status, and nothing proves the opposite", "the call's text ends with a status that is not success", watched, rerun},
 		{"failed-again", FailedAgain, "the rerun ended in one of the three ways above", "the rerun of a failed rotation failed too", watched, "contact support, with certstamp support and Get-AzureStackLog: certstamp starts no third attempt without a reason"},
 
 		{"no-proof", Unknown, "for fifteen polls nothing runs, no later action is seen, and some endpoint does not serve its planned certificate; or every one does, and did when a rerun that nobody started was planned", "nothing runs any more, and nothing proves that the rotation ran", asked, "look at the stamp's action and its endpoints; " + attach + ", or make a new plan once you know"},

@@ -182,6 +182,18 @@ func TestEndings(t *testing.T) {
 			}
 			w.last.InstanceID, w.last.Started = "somebody's", time.Now()
 		}, "no-proof", 0},
+		{"its call failed before, and looking again at an action that completed does not mend that", func(w *world, j *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken},
+				Entry{Run: "run-0", Step: stepEnd, State: string(Failed), Facts: map[string]string{"ending": "call-failed"}})
+			j.Verify, j.Rotate.Start.Parameters = nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
+			w.last.InstanceID, w.last.Started = "ours", time.Now()
+		}, "call-failed", 0},
+		{"its call failed before, and the endpoints prove the opposite", func(w *world, _ *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken},
+				Entry{Run: "run-0", Step: stepEnd, State: string(Failed), Facts: map[string]string{"ending": "said-failure"}})
+			w.last.InstanceID, w.last.Started = "ours", time.Now()
+			w.rotateLeaves()
+		}, "proved-by-leaves", 0},
 		{"seen to its end before, and another plan's rotation failed since", func(w *world, _ *Job) {
 			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepEnd, State: string(Success)})
 			w.rotateLeaves()
@@ -429,6 +441,77 @@ func TestEndings(t *testing.T) {
 				return nil
 			}
 		}, "no-journal", 0},
+		{"the last action cannot be journaled", func(w *world, _ *Job) {
+			w.journalErr = func(step, _ string) error {
+				if step == stepLastAction {
+					return errors.New("disk full")
+				}
+				return nil
+			}
+		}, "no-journal", 0},
+		{"keys cannot be exchanged", func(w *world, _ *Job) { w.prepare = func() error { return errors.New("reset") } }, "unreachable", 0},
+		{"told to leave while keys are exchanged", func(w *world, _ *Job) {
+			w.leaveAfter(time.Minute)
+			w.prepare = func() error { time.Sleep(time.Hour); return nil }
+		}, "cancelled", 0},
+		{"a stamp that never rotated", func(w *world, _ *Job) { w.last = pep.Status{} }, "completed", 1},
+		{"the text names a failure of an action that completed, and the endpoints prove it", func(w *world, _ *Job) {
+			w.onStart = func(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
+				w.begin(time.Hour, pep.Completed)
+				return say(sink, "Overall action status: Failure"), w.watch(ctx)
+			}
+		}, "proved-by-leaves", 1},
+		{"the text names a failure of an action that completed, and nothing proves it", func(w *world, j *Job) {
+			j.Verify, j.Rotate.Start.Parameters = nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
+			w.onStart = func(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
+				w.begin(time.Hour, pep.Completed)
+				return say(sink, "Overall action status: Failure"), w.watch(ctx)
+			}
+		}, "said-failure", 1},
+		{"the call ends well, and its action in a word that nobody knows", func(w *world, j *Job) {
+			j.Verify, j.Rotate.Start.Parameters = nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
+			w.onStart = func(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
+				w.begin(time.Hour, pep.Unseen)
+				return say(sink, "Action plan finished with status: 'Completed'"), w.watch(ctx)
+			}
+		}, "still-running", 1},
+		{"a start that was answered cannot be one that was not taken", func(w *world, _ *Job) {
+			w.onStart = func(_ context.Context, sink pep.Sink) (pep.Reply, error) {
+				w.begin(time.Hour, pep.Completed)
+				return say(sink, "Starting"), &wsman.ConnectError{Host: "a", Err: errors.New("refused")}
+			}
+		}, "completed", 1},
+		{"told to leave before the start is taken", func(w *world, _ *Job) {
+			w.leaveAfter(time.Minute)
+			w.onStart = func(context.Context, pep.Sink) (pep.Reply, error) {
+				time.Sleep(time.Hour)
+				return pep.Reply{}, &wsman.ConnectError{Host: "a", Err: errors.New("refused")}
+			}
+		}, "cancelled", 0},
+		{"the login is refused before the start is taken", func(w *world, _ *Job) {
+			w.onStart = func(context.Context, pep.Sink) (pep.Reply, error) { return pep.Reply{}, unauthorized(1)(1) }
+		}, "login-refused", 0},
+		{"a path to the wrong place, and transcripts to the right one", func(_ *world, j *Job) {
+			j.Rotate.Start.Parameters[0].Value = `\\a\b\Certificates\AAD`
+			j.Rotate.Transcripts = &plan.Call{Cmdlet: "Close-PrivilegedEndpoint", Parameters: []plan.Parameter{
+				{Name: "TranscriptsPathDestination", Type: "String", Value: `\\10.20.0.5\transcripts`}, {Name: "Credential", Type: "PSCredential", Value: "u", Secret: "env:SHARE_PASSWORD"},
+			}}
+		}, "bad-call", 0},
+		{"a fresh start after a rerun failed", func(w *world, j *Job) {
+			failedLast(w)
+			j.Rotate.Fresh, w.others = "support said so", append(w.others, failedTwice)
+		}, "completed", 1},
+		{"a rotation ended since the plan was made, and nobody knows when it began", func(w *world, j *Job) {
+			w.last.Started, w.last.Ended, j.PlannedAt = time.Time{}, time.Now().Add(-time.Hour), time.Now().Add(-2*time.Hour)
+		}, "another-ran", 0},
+		{"a rotation began in the second in which the plan was made", func(w *world, j *Job) {
+			j.PlannedAt, w.last.Started = time.Now().Add(-time.Hour), time.Now().Add(-time.Hour+time.Second/2)
+		}, "another-ran", 0},
+		{"a rotation failed in the second in which its rerun was planned", func(w *world, j *Job) {
+			failedLast(w)
+			rerun(j)
+			j.PlannedAt, w.last.Started = time.Now().Add(-time.Hour), time.Now().Add(-time.Hour+time.Second/2)
+		}, "completed", 1},
 		{"the endpoints cannot be read", func(w *world, _ *Job) { w.serveErr = errors.New("no network") }, "endpoints-unseen", 0},
 		{"the start is not taken", func(w *world, _ *Job) {
 			w.onStart = func(context.Context, pep.Sink) (pep.Reply, error) {

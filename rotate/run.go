@@ -373,8 +373,8 @@ func (m *machine) settle(ctx context.Context, begun time.Time, failed *pep.Comma
 	switch {
 	case later && st.State == pep.Completed && len(m.out.Errors) == 0 && !m.out.Said.Failed:
 		m.done(ctx, "completed")
-	case later && st.State == pep.Completed && failed == nil && !m.out.Said.Failed:
-		m.await(ctx, begun) // an error record is a failure (ROT-2210), unless the endpoints prove otherwise
+	case later && st.State == pep.Completed && failed == nil:
+		m.await(ctx, begun) // an error record is a failure (ROT-2210), unless the endpoints prove otherwise, and so is a text
 	case later && st.State == pep.Failed:
 		m.done(ctx, "action-failed")
 	case st.Running():

@@ -38,6 +38,7 @@ type world struct {
 	statusErr func(n int) error
 	infoErr   error
 	mayStart  func(now time.Time) error
+	prepare   func() error
 	onStart   func(ctx context.Context, sink pep.Sink) (pep.Reply, error)
 	nameless  bool // the stamp tells neither instance nor times
 
@@ -280,9 +281,14 @@ func (l *login) ArchiveTranscripts(context.Context, plan.Call, pep.Secrets) erro
 	l.w.archives++
 	return l.w.archiveErr
 }
-func (l *login) Detach(context.Context) error  { l.w.detaches++; return nil }
-func (l *login) Prepare(context.Context) error { return nil }
-func (l *login) Close(context.Context) error   { l.w.closes++; return nil }
+func (l *login) Detach(context.Context) error { l.w.detaches++; return nil }
+func (l *login) Prepare(context.Context) error {
+	if l.w.prepare == nil {
+		return nil
+	}
+	return l.w.prepare()
+}
+func (l *login) Close(context.Context) error { l.w.closes++; return nil }
 
 var errDown = &pep.ConnectError{Hosts: []string{"a"}, Err: &wsman.ConnectError{Host: "a", Err: errors.New("no route")}}
 

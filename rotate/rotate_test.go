@@ -33,6 +33,18 @@ func TestEndings(t *testing.T) {
 		w.last.Started, w.last.Ended = w.last.Started.Add(3*time.Hour), w.last.Ended.Add(3*time.Hour)
 	}
 	failedTwice := append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepEnd, State: string(FailedAgain)})
+	const success = "Overall action status: Success"
+	bare := pep.Status{Known: true, State: pep.Completed}
+	told := func(before, after pep.Status, text string) func(*world, *Job) { // an internal rotation by a stamp that shows no more than this
+		return func(w *world, j *Job) {
+			w.last, j.Verify, j.Rotate.Start.Parameters = before, nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
+			w.onStart = func(_ context.Context, sink pep.Sink) (pep.Reply, error) {
+				w.starts++
+				w.last = after
+				return say(sink, text), nil
+			}
+		}
+	}
 	rows := []struct {
 		name   string
 		setup  func(w *world, j *Job)
@@ -59,6 +71,16 @@ func TestEndings(t *testing.T) {
 			w.last, w.nameless = pep.Status{Known: true, State: pep.Completed}, true
 			w.onStart = w.lose(time.Minute, time.Hour, pep.Completed)
 		}, "proved-by-leaves", 1},
+		{"the same without the text", told(bare, bare, "Starting"), "no-proof", 1},
+		{"the text says success of an action with an instance, where the one before had none", told(bare, pep.Status{Known: true, State: pep.Completed, InstanceID: "x"}, success), "no-proof", 1},
+		{"the same with a start", told(bare, pep.Status{Known: true, State: pep.Completed, Started: time.Now()}, success), "no-proof", 1},
+		{"the same with an end", told(bare, pep.Status{Known: true, State: pep.Completed, Ended: time.Now()}, success), "no-proof", 1},
+		{"the text says success of an action without a name, where the one before had one", told(pep.Status{Known: true, State: pep.Completed, InstanceID: "x"}, bare, success), "no-proof", 1},
+		{"the text says success, and the stamp that its action failed, as before", func(w *world, j *Job) {
+			failed := pep.Status{Known: true, State: pep.Failed}
+			told(failed, failed, success)(w, j)
+			j.Rotate.Fresh = "support said so"
+		}, "no-proof", 1},
 		{"everything is planned already", func(w *world, _ *Job) { w.rotateLeaves() }, "already-rotated", 0},
 		{"the action fails", func(w *world, _ *Job) { w.onStart = w.lose(time.Minute, time.Hour, pep.Failed) }, "action-failed", 1},
 		{"the call fails and no action began", func(w *world, _ *Job) {

@@ -35,5 +35,5 @@ for repo in "$work"/*/; do
 done
 cd "$top"
 "$valid" action.yml || { echo "action.yml does not fit the schema of actions"; exit 1; }
-[ "$count" -ge 11 ] || { echo "only $count workflows were found"; exit 1; }
+[ "$count" -ge 13 ] || { echo "only $count workflows were found"; exit 1; }
 echo "actionlint and action-validator: action.yml and $count workflows"

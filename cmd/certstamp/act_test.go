@@ -38,12 +38,14 @@ func TestWorkflows(t *testing.T) {
 		t.Run("another twin", g.anotherTwin)
 		t.Run("changed host", g.changedHost)
 		t.Run("by hand", g.byHand)
+		t.Run("due", g.due)
 	})
 	// All at once, so this says that one of them did something, and not which.
 	if after := g.touched(t); after != before {
 		t.Fatalf("a stamp or its share was touched: before\n%s\nafter\n%s", before, after)
 	}
 	t.Run("deploy", g.deploy)
+	t.Run("not due any more", g.renewed)
 	t.Run("after it", func(t *testing.T) {
 		t.Run("typed approval", g.typedApproval) // of east
 		t.Run("controllers", g.controllers)      // of west
@@ -444,6 +446,84 @@ func (g *gitops) controllers(t *testing.T) {
 		t.Errorf("the credential was not handed over once: %v\n%s", err, b)
 	}
 	g.storedNoSecret(t)
+}
+
+// endpoints is how many each stamp has, with and without AD FS.
+var endpoints = map[string]int{"east": 11, "west": 13}
+
+// watch is the daily look at what ends when. It gets the variables of the repository: its jobs are in no environment.
+func (g *gitops) watch(t *testing.T, repo, name, run string) *workflowRun {
+	t.Helper()
+	return g.act(t, repo, trigger{name: name, workflow: "expiry.yml", run: run, vars: map[string]string{"CERTSTAMP_TARGET": g.vars["CERTSTAMP_TARGET"]}, payload: map[string]any{"ref": "refs/heads/main"}})
+}
+
+// watched is what a leg of the watch kept of its stamp: how it ended, and the states of all that was seen.
+func (g *gitops) watched(t *testing.T, run, stamp string) (verdict string, states map[string]int) {
+	t.Helper()
+	var d struct {
+		Verdict string
+		Stamps  []struct{ Expiries []struct{ State string } }
+	}
+	dir := filepath.Join(g.artifacts, run, "expiry-"+stamp)
+	b, err := os.ReadFile(filepath.Join(dir, "expiry.json"))
+	if err == nil {
+		err = json.Unmarshal(b, &d)
+	}
+	if err != nil || len(d.Stamps) != 1 {
+		t.Fatalf("%s: %d stamps, %v", stamp, len(d.Stamps), err)
+	}
+	states = map[string]int{}
+	for _, e := range d.Stamps[0].Expiries {
+		states[e.State]++
+	}
+	for name, begins := range map[string]string{"expiry.html": "<!doctype html>", "expiry.ics": "BEGIN:VCALENDAR"} {
+		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !strings.HasPrefix(strings.ToLower(string(b)), strings.ToLower(begins)) {
+			t.Errorf("%s of %s begins %.40q, %v", name, stamp, b, err)
+		}
+	}
+	return d.Verdict, states
+}
+
+// due: what two stamps serve ends in 12 days. Their jobs fail, which is the alert, and each says what comes next. The third stamp is not
+// pinned: nobody asks it, and it hides nothing of the others.
+func (g *gitops) due(t *testing.T) {
+	t.Parallel()
+	r := g.watch(t, g.clone(t, g.head), "schedule", "115")
+	ended(t, r, map[string]string{"jobs": "success", "expiry-1": "failure", "expiry-2": "failure", "expiry-3": "failure"})
+	r.has(t, "jobs", "stamps", `["east","north","west"]`)
+	if want := map[string]string{"expiry-1": "expiry: findings", "expiry-2": "expiry: target", "expiry-3": "expiry: findings"}; !maps.Equal(r.refusal, want) {
+		t.Errorf("refused were %q", r.refusal)
+	}
+	for job, s := range map[string]*demo.Stamp{"expiry-1": g.w.Stamps[0], "expiry-3": g.w.Stamps[1]} {
+		r.has(t, job, "result", "refused")
+		r.has(t, job, "exit-code", "1")
+		r.has(t, job, "stamps", `["`+s.Name+`"]`)
+		r.shows(t, job, "`"+s.Name+"` (SIMULATED)", "`critical`", "`ready`", "certstamp plan --stamp stamps/"+s.Name)
+		n := endpoints[s.Name]
+		if verdict, states := g.watched(t, "115", s.Name); verdict != "fail" || !maps.Equal(states, map[string]int{"critical": n, "ready": n}) {
+			t.Errorf("%s: the report says %q, %v", s.Name, verdict, states)
+		}
+	}
+}
+
+// renewed: the same after the rotation, by hand, and without the third stamp.
+func (g *gitops) renewed(t *testing.T) {
+	repo := g.clone(t, g.head)
+	g.git(t, repo, "rm", "-q", "-r", "stamps/north")
+	g.commit(t, repo, "no north")
+	r := g.watch(t, repo, "workflow_dispatch", "205")
+	ended(t, r, map[string]string{"jobs": "success", "expiry-1": "success", "expiry-2": "success"})
+	for job, s := range map[string]*demo.Stamp{"expiry-1": g.w.Stamps[0], "expiry-2": g.w.Stamps[1]} {
+		r.has(t, job, "result", "done")
+		r.shows(t, job, "certstamp `expiry`", "`"+s.Name+"` (SIMULATED)", "`served`")
+		n := endpoints[s.Name]
+		if verdict, states := g.watched(t, "205", s.Name); verdict != "pass" || !maps.Equal(states, map[string]int{"ok": n, "served": n}) {
+			t.Errorf("%s: the report says %q, %v", s.Name, verdict, states)
+		}
+	}
+	if len(r.refusal) > 0 {
+		t.Errorf("refused were %q", r.refusal)
+	}
 }
 
 // rotated holds how often a stamp was asked to rotate.

@@ -33,11 +33,13 @@ var starterFiles = [][2]string{ //nolint:gochecknoglobals // a table
 	{"CODEOWNERS", "CODEOWNERS"},
 	{"README.md", "README.md"},
 	{"azure-pipelines.yml", "azure-pipelines.yml"},
+	{"azure-expiry.yml", "azure-expiry.yml"},
 	{"workflows/pr.yml", ".github/workflows/pr.yml"},
 	{"workflows/deploy.yml", ".github/workflows/deploy.yml"},
 	{"workflows/stamp.yml", ".github/workflows/stamp.yml"},
 	{"workflows/bmc.yml", ".github/workflows/bmc.yml"},
 	{"workflows/dispatch.yml", ".github/workflows/dispatch.yml"},
+	{"workflows/expiry.yml", ".github/workflows/expiry.yml"},
 }
 
 // actionReference is OWNER/REPO[/FOLDER]@COMMIT. A tag can be moved to other code by whoever owns it; a commit cannot.

@@ -72,7 +72,7 @@ func TestInit(t *testing.T) {
 		}
 		return err
 	})
-	if err != nil || files != 12 {
+	if err != nil || files != 14 {
 		t.Errorf("%d files, %v", files, err)
 	}
 	text := func(name string) string {
@@ -82,7 +82,7 @@ func TestInit(t *testing.T) {
 		}
 		return string(b)
 	}
-	for _, path := range []string{"/stamps/", "/policies/", "/policy.yaml", "/roots/", "/recipients.txt", "/stamp.schema.json", "/.github/", "/azure-pipelines.yml", "/CODEOWNERS"} {
+	for _, path := range []string{"/stamps/", "/policies/", "/policy.yaml", "/roots/", "/recipients.txt", "/stamp.schema.json", "/.github/", "/azure-pipelines.yml", "/azure-expiry.yml", "/CODEOWNERS"} {
 		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(path) + ` +@`).MatchString(text("CODEOWNERS")) {
 			t.Errorf("nobody owns %s", path)
 		}
@@ -222,7 +222,7 @@ var (
 // TestStarterWorkflows holds what keeps a pull request from the stamps, and one plan to one approval.
 func TestStarterWorkflows(t *testing.T) {
 	dir := filepath.Join(begun(t), ".github", "workflows")
-	for _, name := range []string{"pr", "deploy", "stamp", "bmc", "dispatch"} {
+	for _, name := range []string{"pr", "deploy", "stamp", "bmc", "dispatch", "expiry"} {
 		b, err := os.ReadFile(filepath.Join(dir, name+".yml"))
 		if err != nil {
 			t.Fatal(err)
@@ -257,7 +257,7 @@ func TestStarterWorkflows(t *testing.T) {
 				bad("%s may take %d minutes", id, j.Timeout)
 			}
 			own := j.RunsOn != "ubuntu-latest"
-			if own != (id == "plan" || id == "apply") || own && !strings.HasPrefix(j.RunsOn, "${{ fromJSON(") || name == "pr" && own {
+			if own != (id == "plan" || id == "apply" || id == "expiry") || own && !strings.HasPrefix(j.RunsOn, "${{ fromJSON(") && id != "expiry" || id == "expiry" && j.RunsOn != "${{ matrix.runner }}" || name == "pr" && own {
 				bad("%s runs on %q", id, j.RunsOn)
 			}
 			want := map[string]string{"plan": "${{ inputs.stamp }}-plan", "apply": "${{ inputs.stamp }}"}[id]
@@ -268,9 +268,12 @@ func TestStarterWorkflows(t *testing.T) {
 				bad("the lock of the stamp is %+v", j.Concurrency)
 			}
 			// A branch must not reach a stamp, and where approvals are typed only the workflow in which they are typed applies.
-			applies := map[bool]string{true: "github.ref == 'refs/heads/main'", false: "vars.CERTSTAMP_APPROVAL != 'typed' && github.ref == 'refs/heads/main'"}[name == "dispatch"]
-			if id == "apply" && j.If != applies {
-				bad("apply runs if %q, want %q", j.If, applies)
+			reaches := map[bool]string{true: "github.ref == 'refs/heads/main'", false: "vars.CERTSTAMP_APPROVAL != 'typed' && github.ref == 'refs/heads/main'"}[name == "dispatch" || name == "expiry"]
+			if (id == "apply" || id == "expiry") && j.If != reaches {
+				bad("%s runs if %q, want %q", id, j.If, reaches)
+			}
+			if id == "expiry" && (j.Strategy.FailFast == nil || *j.Strategy.FailFast) {
+				bad("a stamp that is due hides the others")
 			}
 			if id == "plan" && j.Outputs["sha256"] != "${{ steps.plan.outputs.plan-sha256 }}" {
 				bad("the digest is %q", j.Outputs["sha256"])
@@ -322,7 +325,7 @@ func TestStarterWorkflows(t *testing.T) {
 					}
 				}
 			}
-			steps := map[string]string{"apply": "stage rotate verify unstage", "plan": "plan", "jobs": "plan", "discover": "discover", "validate": "validate plan"}[id]
+			steps := map[string]string{"apply": "stage rotate verify unstage", "plan": "plan", "jobs": "plan", "discover": "discover", "validate": "validate plan", "expiry": "expiry"}[id]
 			switch {
 			case name == "deploy" && id == "discover":
 				steps = "discover plan" // or: of what was pushed, or of the stamp that somebody names
@@ -336,8 +339,8 @@ func TestStarterWorkflows(t *testing.T) {
 				bad("%s runs %q, want %q", id, got, steps)
 			}
 		}
-		if name == "pr" && strings.Contains(string(b), "secrets.") {
-			bad("a secret in a pull request")
+		if (name == "pr" || name == "expiry") && strings.Contains(string(b), "secrets.") {
+			bad("a secret where none is needed")
 		}
 	}
 }
@@ -369,6 +372,51 @@ func TestStarterAzure(t *testing.T) {
 	if n := strings.Count(text, "CERTSTAMP_TARGET: $(CERTSTAMP_TARGET)"); n != 2 {
 		t.Errorf("%d steps are held to the pinned target", n)
 	}
+	if got := restricted(t, text); got != 4 {
+		t.Errorf("%d steps are of certstamp", got)
+	}
+}
+
+// TestStarterAzureExpiry: the schedule watches, and can do nothing else.
+func TestStarterAzureExpiry(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(begun(t), "azure-expiry.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p struct {
+		Trigger, Pr string
+		Schedules   []struct {
+			Cron     string
+			Always   bool
+			Branches struct{ Include []string }
+		}
+		Jobs []struct {
+			Condition string
+			Timeout   int `yaml:"timeoutInMinutes"`
+			Variables any
+		}
+	}
+	if err := yaml.Unmarshal(b, &p); err != nil {
+		t.Fatal(err)
+	}
+	if p.Trigger != "none" || p.Pr != "none" || len(p.Schedules) != 1 || !p.Schedules[0].Always || !slices.Equal(p.Schedules[0].Branches.Include, []string{"main"}) {
+		t.Errorf("it runs for %q, %q, %+v", p.Trigger, p.Pr, p.Schedules)
+	}
+	if len(p.Jobs) != 1 || p.Jobs[0].Condition != "eq(variables['Build.SourceBranch'], 'refs/heads/main')" || p.Jobs[0].Timeout == 0 || p.Jobs[0].Variables != nil {
+		t.Errorf("its jobs are %+v", p.Jobs)
+	}
+	text := string(b)
+	if strings.Contains(text, "group:") || strings.Contains(text, "PASSWORD") {
+		t.Error("a secret where none is needed")
+	}
+	if got := restricted(t, text); got != 1 {
+		t.Errorf("%d steps are of certstamp", got)
+	}
+}
+
+// restricted counts the steps of certstamp in a pipeline of Azure, and holds that each is restricted and none holds an expression.
+func restricted(t *testing.T, text string) int {
+	t.Helper()
 	scripts := regexp.MustCompile(`(?m)- (?:script|bash|pwsh|powershell): (.*)`).FindAllStringSubmatch(text, -1)
 	ours := 0
 	for _, s := range scripts {
@@ -379,7 +427,8 @@ func TestStarterAzure(t *testing.T) {
 			ours++
 		}
 	}
-	if ours != 4 || strings.Count(text, "target: {commands: restricted, settableVariables: [") != ours {
+	if strings.Count(text, "target: {commands: restricted, settableVariables: [") != ours {
 		t.Errorf("of %q not all %d of certstamp are restricted", scripts, ours)
 	}
+	return ours
 }

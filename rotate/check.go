@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/certstamp/certstamp/rotate/pep"
 	"github.com/certstamp/certstamp/validate"
@@ -47,11 +48,23 @@ func (m *machine) check(ctx context.Context) {
 	if m.d.DialEach != nil {
 		refused := false
 		hosts := m.d.DialEach(ctx)
+		reached := slices.ContainsFunc(hosts, func(h pep.HostCheck) bool { return h.Err == nil })
 		for _, h := range hosts {
 			f := validate.Finding{ID: "host-login", Name: "Host Login", Result: validate.OK, Found: fmt.Sprintf("%q", h.Host)}
 			if h.Err != nil {
-				f.Result, f.Found = validate.Warning, fmt.Sprintf("%q: %v", h.Host, h.Err)
+				why := h.Err
+				var away *pep.ConnectError
+				if errors.As(why, &away) {
+					why = away.Err // it counts the hosts of the endpoint, and was asked for one
+				}
+				f.Result, f.Found = validate.Warning, fmt.Sprintf("%q: %v", h.Host, why)
 				f.Wanted, f.Hint = "a login", "one host is enough to start; repair this one for the day another fails"
+				if !reached {
+					f.Result, f.Hint = validate.Fail, "no host is reached, and one is needed"
+				}
+				if !reached && away != nil {
+					f.Hint = away.Hint()
+				}
 				if pep.Unauthorized(h.Err) {
 					refused = true
 					f.Result, f.Hint = validate.Fail, ending("login-refused").Next

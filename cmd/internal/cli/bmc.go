@@ -90,7 +90,7 @@ func (a *app) bmcShare(ctx context.Context, b *bound, journalFile string) (stage
 			return nil, nil
 		}
 		var sh stage.Share
-		if sh, err = a.share(ctx, b, placeOfStamp(b.job.stamp)); err == nil {
+		if sh, err = a.shareOfStamp(ctx, b); err == nil {
 			return sh, nil
 		}
 	}

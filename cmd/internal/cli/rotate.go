@@ -76,7 +76,7 @@ func (a *app) shareIfAny(ctx context.Context, b *bound) (stage.Share, error) {
 	if b.job.stamp.Share.IsZero() {
 		return nil, nil
 	}
-	return a.share(ctx, b, placeOfStamp(b.job.stamp))
+	return a.shareOfStamp(ctx, b)
 }
 
 func (a *app) rotate(ctx context.Context, b *bound, how binding) error {

@@ -77,6 +77,9 @@ func exitOf(out rotate.Outcome) int {
 // reportOutcome fills the document with what a rotation left behind.
 func (a *app) reportOutcome(b *bound, w *watcher, out rotate.Outcome) {
 	w.close(a.env.Now())
+	if n := len(w.steps); n > 0 && out.Ending != "" && out.Result != rotate.Success && out.Result != rotate.Already {
+		w.steps[n-1].State = string(out.Result) // what it came to an end in is not done
+	}
 	b.entry.Steps = append(b.entry.Steps, w.steps...)
 	for _, s := range out.Action.Steps {
 		b.entry.Steps = append(b.entry.Steps, stampSteps(s, 1)...)

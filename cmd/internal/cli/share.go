@@ -49,6 +49,18 @@ func placeOfStamp(s *stamp.Stamp) place {
 	}
 }
 
+// shareOfStamp opens the share that the stamp file names, for a plan that names none. Where nothing is pinned it could not be shown
+// with the plan's own hosts, and a login over SMB sends a credential, so it is shown now.
+func (a *app) shareOfStamp(ctx context.Context, b *bound) (stage.Share, error) {
+	s := b.job.stamp
+	if !stamp.Pinned(a.env.Getenv("CERTSTAMP_TARGET")) {
+		for _, line := range (reach{unc: s.Share.UNC, shareUser: s.Share.User}).lines() {
+			a.progress("  %s", line)
+		}
+	}
+	return a.share(ctx, b, placeOfStamp(s))
+}
+
 // share opens the stamp's share until b is closed.
 func (a *app) share(ctx context.Context, b *bound, at place) (stage.Share, error) {
 	sh, err := a.openShare(ctx, at, at.user, at.smb.Password, "share.password")

@@ -21,10 +21,14 @@ const module = "github.com/certstamp/certstamp/"
 var edges = map[string]map[string]string{
 	"internal/secret":  {},
 	"internal/journal": {},
-	"internal/live":    {"internal/crew": "endpoints are asked side by side"},
-	"internal/crew":    {},
-	"policies":         {},
-	"pfx":              {},
+	"internal/live": {
+		"internal/crew":   "endpoints are asked side by side",
+		"internal/amount": "an error counts",
+	},
+	"internal/crew":   {},
+	"internal/amount": {},
+	"policies":        {},
+	"pfx":             {"internal/amount": "what was mended is counted"},
 	"internal/stamp": {
 		"policies":        "versions and identities are checked while the file is read",
 		"internal/secret": "the file holds references, typed by role",
@@ -38,6 +42,7 @@ var edges = map[string]map[string]string{
 		"pfx":               "the subject of every rule",
 		"validate/authroot": "the operator's list of public roots is one of the inputs",
 		"internal/crew":     "files are judged side by side",
+		"internal/amount":   "findings count",
 	},
 	"validate/crl": {
 		"validate":      "it answers the questions of an outcome, and its verdicts are an input of the next run",
@@ -51,9 +56,10 @@ var edges = map[string]map[string]string{
 		"validate": "a plan is made from judged files, and refusals are findings",
 	},
 	"stage": {
-		"internal/plan": "its typed section",
-		"validate":      "what the layout doctor says is a finding",
-		"internal/crew": "files are read and written side by side",
+		"internal/plan":   "its typed section",
+		"validate":        "what the layout doctor says is a finding",
+		"internal/crew":   "files are read and written side by side",
+		"internal/amount": "an error counts",
 	},
 	"stage/smb": {
 		"internal/secret": "the password of the login",
@@ -71,6 +77,7 @@ var edges = map[string]map[string]string{
 		"internal/secret": "credentials pass through",
 		"rotate/pep":      "the endpoint it drives",
 		"validate":        "a refusal is a finding",
+		"internal/amount": "facts count",
 	},
 	"rotate/bmc": {
 		"internal/plan":   "its typed section",
@@ -79,6 +86,7 @@ var edges = map[string]map[string]string{
 		"validate":        "a refusal is a finding",
 	},
 	"rotate/pep": {
+		"internal/amount":    "an error counts",
 		"internal/plan":      "calls with their parameters come from the plan",
 		"internal/secret":    "credentials pass through",
 		"rotate/psrp":        "commands and records",

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/certstamp/certstamp/internal/amount"
 )
 
 // A Comparison is one fact of two files.
@@ -92,9 +94,9 @@ func trailingOf(b *Bundle) string {
 	case b.Facts.Trailing == 0:
 		return none
 	case b.Facts.TrailingZeros:
-		return fmt.Sprintf("%d zero bytes", b.Facts.Trailing)
+		return amount.Of(b.Facts.Trailing, "zero byte")
 	}
-	return fmt.Sprintf("%d bytes", b.Facts.Trailing)
+	return amount.Of(b.Facts.Trailing, "byte")
 }
 
 func keysOf(b *Bundle) string {

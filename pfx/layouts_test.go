@@ -70,7 +70,7 @@ func TestOtherBagsAreNamed(t *testing.T) {
 		t.Errorf("without the password %q, %v", seen.OtherBags, err)
 	}
 	p, changes, err := Repair(got, nil, Pack{Password: testPassword})
-	if want := []string{"drop 3 bags that hold neither key nor certificate"}; err != nil || !slices.Equal(changes, want) {
+	if want := []string{"drop what holds neither key nor certificate: 3 bags"}; err != nil || !slices.Equal(changes, want) {
 		t.Errorf("changes %q, want %q, %v", changes, want, err)
 	}
 	if again := open(t, must(p.Encode())); len(again.Facts.OtherBags) != 0 || len(again.Certificates) != 3 {

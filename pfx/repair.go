@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/certstamp/certstamp/internal/amount"
 )
 
 // Repair makes a pack from b: key and leaf as they are, the chain completed from extra, put in order and rid of
@@ -73,10 +75,10 @@ func unread(b *Bundle) (changes []string) {
 		}
 	}
 	if n := len(b.Facts.OtherBags); n > 0 {
-		changes = append(changes, fmt.Sprintf("drop %d bags that hold neither key nor certificate", n))
+		changes = append(changes, fmt.Sprintf("drop what holds neither key nor certificate: %s", amount.Of(n, "bag")))
 	}
 	if n := len(b.Keys) - 1; n > 0 {
-		changes = append(changes, fmt.Sprintf("drop %d more private keys", n))
+		changes = append(changes, "drop "+amount.Of(n, "more private key"))
 	}
 	return changes
 }
@@ -95,6 +97,6 @@ func (p Pack) wrapping(b *Bundle, key Key) (changes []string) {
 	say(p.CSP != key.Facts.CSP, "name the provider %q instead of %q", p.CSP, key.Facts.CSP)
 	say(p.FriendlyName != key.Facts.FriendlyName, "name it %q instead of %q", p.FriendlyName, key.Facts.FriendlyName)
 	say(f.BER, "encode in DER instead of BER")
-	say(f.Trailing > 0, "drop %d bytes after the end of the file", f.Trailing)
+	say(f.Trailing > 0, "drop %s after the end of the file", amount.Of(f.Trailing, "byte"))
 	return changes
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/rotate/pep"
 	"github.com/certstamp/certstamp/validate"
 )
@@ -35,7 +36,7 @@ func (m *machine) root() validate.Finding {
 	if end.IsZero() || r.RootWarningDays == 0 || left > day(r.RootWarningDays) {
 		return f
 	}
-	f.Result, f.Found = validate.Warning, fmt.Sprintf("the stamp's internal root ends %s, in %d days", end.UTC().Format(time.DateOnly), int(left/day(1)))
+	f.Result, f.Found = validate.Warning, fmt.Sprintf("the stamp's internal root ends %s, in %s", end.UTC().Format(time.DateOnly), amount.Of(int(left/day(1)), "day"))
 	if left <= day(r.RootCriticalDays) {
 		f.Found += ", which the stamp calls critical"
 	}
@@ -80,7 +81,7 @@ func (m *machine) learn() {
 		if h.Report.Stated != nil {
 			said = fmt.Sprintf("with %v", *h.Report.Stated)
 		}
-		m.fact(h.Check.Call.Text(), "answers %s and names %d tests", said, len(h.Report.Tests))
+		m.fact(h.Check.Call.Text(), "answers %s and names %s", said, amount.Of(len(h.Report.Tests), "test"))
 	}
 	for _, open := range []string{
 		"the console text and error records of Start-SecretRotation: the run shows them and keeps them for certstamp support",

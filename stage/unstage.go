@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/validate"
 )
@@ -183,7 +184,7 @@ func prove(sh Share) error {
 	}
 	if len(left) > 0 {
 		return &Error{
-			Class: ClassVerification, Step: "look for what is left", Err: fmt.Errorf("%d PFX files are still there: %s", len(left), strings.Join(left, ", ")),
+			Class: ClassVerification, Step: "look for what is left", Err: fmt.Errorf("still there: %s: %s", amount.Of(len(left), "PFX file"), strings.Join(left, ", ")),
 			Todo: "remove them by hand: private keys must not stay on the share",
 		}
 	}

@@ -126,14 +126,6 @@ func worse(a, b Result) Result {
 	return a
 }
 
-// count is a number with its noun.
-func count(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return fmt.Sprintf("%d %s", n, noun)
-}
-
 // quoteList quotes foreign strings, at most ten of them.
 func quoteList(list []string) string {
 	const most = 10

@@ -3,6 +3,8 @@ package validate
 import (
 	"fmt"
 	"time"
+
+	"github.com/certstamp/certstamp/internal/amount"
 )
 
 var expiryDate = Rule{
@@ -29,9 +31,5 @@ func instant(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // days counts whole days: six days and 23 hours are 6 days.
 func days(d time.Duration) string {
-	n := int(d / (24 * time.Hour))
-	if n == 1 {
-		return "1 day"
-	}
-	return fmt.Sprintf("%d days", n)
+	return amount.Of(int(d/(24*time.Hour)), "day")
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/policies"
 )
 
@@ -25,7 +26,7 @@ var folderLayout = SetRule{
 		l.missing()
 		l.contents()
 		if len(l.out) == 0 {
-			return one(pass(fmt.Sprintf("%d folders", len(s.run.required))))
+			return one(pass(amount.Of(len(s.run.required), "folder")))
 		}
 		return l.out
 	},

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/pfx"
 )
 
@@ -22,7 +23,7 @@ var parsePFX = Rule{
 		}
 		f := s.Facts
 		if f.Trailing > 0 && !f.TrailingZeros {
-			return fail(fmt.Sprintf("%d bytes after the end of the PFX", f.Trailing), "nothing after the PFX",
+			return fail(amount.Of(f.Trailing, "byte")+" after the end of the PFX", "nothing after the PFX",
 				"find out who appended to the file, then export again")
 		}
 		if f.Integrity == pfx.IntegrityNone {
@@ -73,14 +74,14 @@ func structure(f *pfx.Facts) string {
 	if f.Integrity != pfx.IntegrityNone {
 		text += " " + algorithm(f.MAC)
 	}
-	text += ", " + count(len(f.Safes), "safe")
+	text += ", " + amount.Of(len(f.Safes), "safe")
 	for i, s := range f.Safes {
 		text += fmt.Sprintf("; safe %d %s", i+1, s.Kind)
 		if s.Kind != "data" {
 			text += " " + algorithm(s.Cipher)
 		}
 		if s.Bags >= 0 {
-			text += ", " + count(s.Bags, "bag")
+			text += ", " + amount.Of(s.Bags, "bag")
 		}
 	}
 	return text

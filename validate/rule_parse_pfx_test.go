@@ -22,7 +22,7 @@ func TestParsePFX(t *testing.T) {
 		{"unsupported", func(s *Subject) { s.openErr = &pfx.UnsupportedError{What: "RC4"} }, Fail, "RC4"},
 		{"no MAC", func(s *Subject) { s.Facts.Integrity = pfx.IntegrityNone }, Fail, "no MAC"},
 		{"eight zero bytes", func(s *Subject) { s.Facts.Trailing, s.Facts.TrailingZeros = 8, true }, Warning, "8 zero bytes"},
-		{"other bytes", func(s *Subject) { s.Facts.Trailing = 1 }, Fail, "1 bytes after"},
+		{"other bytes", func(s *Subject) { s.Facts.Trailing = 1 }, Fail, "1 byte after"},
 		{"clear certificates", func(s *Subject) { s.Facts.ClearCertificates = 1 }, Warning, "lie open"},
 		{"BER", func(s *Subject) { s.Facts.BER = true }, Warning, "BER"},
 		{"negative serial", func(s *Subject) { s.Bundle.Certificates[1].Err = errors.New("x509: negative serial number") }, Fail, "certificate 2"},

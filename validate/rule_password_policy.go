@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/certstamp/certstamp/internal/amount"
 )
 
 var passwordPolicy = SetRule{
@@ -21,7 +23,7 @@ var passwordPolicy = SetRule{
 			faults = append(faults, fmt.Sprintf("shorter than %d characters", least))
 		}
 		if n := kindsOf(s.run.Password); n < kinds {
-			faults = append(faults, count(n, "kind")+" of characters")
+			faults = append(faults, amount.Of(n, "kind")+" of characters")
 		}
 		// Which one it holds stays unsaid: a log is no place for pieces of a password.
 		if strings.ContainsAny(s.run.Password, strings.Join(forbidden, "")) {

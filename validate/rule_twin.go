@@ -4,6 +4,8 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+
+	"github.com/certstamp/certstamp/internal/amount"
 )
 
 var twin = Rule{
@@ -34,5 +36,5 @@ func describe(list []*x509.Certificate) string {
 	if len(list) == 0 {
 		return "no certificate"
 	}
-	return fmt.Sprintf("%s from %s sha256:%s", count(len(list), "certificate"), quote(list[0].Subject.String()), hexSHA256(list[0].Raw)[:16])
+	return fmt.Sprintf("%s from %s sha256:%s", amount.Of(len(list), "certificate"), quote(list[0].Subject.String()), hexSHA256(list[0].Raw)[:16])
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/certstamp/certstamp/internal/amount"
 )
 
 // Waiting says how to poll.
@@ -39,10 +41,10 @@ func (e *NotServedError) Error() string {
 	case len(e.Seen) == 0:
 		return fmt.Sprintf("the endpoints were not seen once: %v", e.Err)
 	case n == 0:
-		return fmt.Sprintf("the endpoints served the planned certificates only once in %d rounds: %v", e.Rounds, e.Err)
+		return fmt.Sprintf("the endpoints served the planned certificates only once in %s: %v", amount.Of(e.Rounds, "round"), e.Err)
 	}
-	return fmt.Sprintf("%d of %d endpoints don't serve the planned certificate after %d rounds (%s: %s): %v",
-		n, len(e.Seen), e.Rounds, first.Target.Endpoint, first, e.Err)
+	return fmt.Sprintf("%d of %d endpoints don't serve the planned certificate after %s (%s: %s): %v",
+		n, len(e.Seen), amount.Of(e.Rounds, "round"), first.Target.Endpoint, first, e.Err)
 }
 
 // Hint says what to do.

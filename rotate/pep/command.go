@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/rotate/psrp"
 	"github.com/certstamp/certstamp/rotate/psrp/clixml"
@@ -158,7 +159,7 @@ func (s *Session) ask(ctx context.Context, call plan.Call, secrets Secrets, sink
 		case err != nil || reply.Lost == 0:
 			return reply, err
 		case n == mostAsked:
-			return reply, fmt.Errorf("%s: %d messages of the answer were lost: %w", call.Cmdlet, reply.Lost, ErrNoAnswer)
+			return reply, fmt.Errorf("%s: lost of the answer: %s: %w", call.Cmdlet, amount.Of(int(reply.Lost), "message"), ErrNoAnswer)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/certstamp/certstamp/cmd/internal/report"
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/stage"
 )
@@ -149,6 +150,6 @@ func (a *app) keepPlanned(b *bound, open func(plan.PlannedFile) ([]byte, error))
 	if _, err := keepSet(root, sec.Identity, b.run, set); err != nil {
 		return configuration(fmt.Errorf("backup: %w", err), "let this user write in the backup folder")
 	}
-	b.entry.Facts = append(b.entry.Facts, report.Fact{Name: "backup", Value: fmt.Sprintf("%d files kept in %s", len(sec.Files), sec.Backup)})
+	b.entry.Facts = append(b.entry.Facts, report.Fact{Name: "backup", Value: fmt.Sprintf("%s kept in %s", amount.Of(len(sec.Files), "file"), sec.Backup)})
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/certstamp/certstamp/cmd/internal/report"
 	"github.com/certstamp/certstamp/csr"
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/internal/crew"
 	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/internal/stamp"
@@ -365,7 +366,7 @@ func (a *app) writeRequests(set *requested, out string) error {
 			}
 		}
 	}
-	entry.Message = fmt.Sprintf("%s: %s made, %d kept, in %s", s.Name, count(len(set.made), "request"), set.kept, shown)
+	entry.Message = fmt.Sprintf("%s: %s made, %d kept, in %s", s.Name, amount.Of(len(set.made), "request"), set.kept, shown)
 	entry.Facts = notes(set.made)
 	home := path.Dir(shown)
 	if set.kind != policies.Deployment {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/certstamp/certstamp/cmd/internal/report"
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/internal/live"
 	"github.com/certstamp/certstamp/pfx"
 	"github.com/certstamp/certstamp/policies"
@@ -268,7 +269,7 @@ func (d *dues) due(f *validate.Finding, e report.Expiry, name string, r validate
 			verb = "ended"
 		}
 		f.Found = fmt.Sprintf("%s (%s) %s %s, days left %d", name, e.Source, verb, e.Ends, *e.DaysLeft)
-		f.Wanted = count(int(most/(24*time.Hour)), "day") + " left or more"
+		f.Wanted = amount.Of(int(most/(24*time.Hour)), "day") + " left or more"
 		f.Hint = "request new certificates: certstamp csr"
 		if d.ready(e) {
 			f.Hint = "the tree holds a later one: plan its rotation"

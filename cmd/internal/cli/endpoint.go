@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/rotate"
@@ -74,7 +75,7 @@ func (a *app) guardStamp(ctx context.Context, b *bound, restore bool) error {
 	if err != nil {
 		return err
 	}
-	a.progress("ask the stamp who it is, at %s", count(len(cfg.Hosts), "host"))
+	a.progress("ask the stamp who it is, at %s", amount.Of(len(cfg.Hosts), "host"))
 	session, err := pep.Dial(ctx, cfg)
 	if err != nil {
 		return dialFailure(ctx, err)

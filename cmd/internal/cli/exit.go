@@ -54,14 +54,6 @@ func environment(reason string, err error, hint string) *failure {
 	return fail(exitEnvironment, reason, err, hint)
 }
 
-// count is a number with what it counts, a word whose plural has an s.
-func count(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
-}
-
 // hintOf finds what an error suggests.
 func hintOf(err error) string {
 	var h interface{ Hint() string }

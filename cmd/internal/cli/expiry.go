@@ -17,6 +17,7 @@ import (
 
 	"github.com/certstamp/certstamp/cmd/internal/ci"
 	"github.com/certstamp/certstamp/cmd/internal/report"
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/pfx"
 	"github.com/certstamp/certstamp/policies"
@@ -126,7 +127,7 @@ func (a *app) expiry(ctx context.Context, how watch) error {
 	case broken != nil:
 		return broken
 	case !complete:
-		return environment("incomplete", fmt.Errorf("of %s nothing is known", count(unseen, "certificate")), "see the skipped findings for what is missing")
+		return environment("incomplete", fmt.Errorf("of %s nothing is known", amount.Of(unseen, "certificate")), "see the skipped findings for what is missing")
 	}
 	return nil
 }
@@ -182,7 +183,7 @@ func (a *app) expiryOf(ctx context.Context, j *job, how watch) (report.Stamp, er
 			}
 		}
 		targets := targetsOf(j)
-		a.progress("reading what %d endpoints of %s serve", len(targets), j.stamp.Name)
+		a.progress("reading what %s of %s serve", amount.Of(len(targets), "endpoint"), j.stamp.Name)
 		for _, seen := range observer(j.stamp.Simulated).Observe(ctx, targets) {
 			e := d.live(seen, folders[seen.Target.Endpoint])
 			if e.State != report.ExpiryUnreachable {

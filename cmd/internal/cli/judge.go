@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/internal/live"
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/internal/secret"
@@ -106,7 +107,7 @@ func (a *app) apply(ctx context.Context, in validate.Input, how judging) validat
 		return out
 	}
 	questions := out.CRLQuestions()
-	a.progress("fetching the CRLs of %s of %s", count(len(questions), "certificate"), in.Stamp)
+	a.progress("fetching the CRLs of %s of %s", amount.Of(len(questions), "certificate"), in.Stamp)
 	in.CRL = how.crl.Check(ctx, questions, in.Simulated, how.asOf)
 	return validate.Run(ctx, in)
 }
@@ -114,7 +115,7 @@ func (a *app) apply(ctx context.Context, in validate.Input, how judging) validat
 // observe asks every endpoint of the stamp what it serves. An endpoint that cannot be reached is an observation too.
 func (a *app) observe(ctx context.Context, j *job) ([]plan.Observed, error) {
 	targets := targetsOf(j)
-	a.progress("reading what %d endpoints of %s serve", len(targets), j.stamp.Name)
+	a.progress("reading what %s of %s serve", amount.Of(len(targets), "endpoint"), j.stamp.Name)
 	looker := observer(j.stamp.Simulated)
 	looker.Samples = 1 // the plan needs to know what is there, not whether all front ends agree
 	out := make([]plan.Observed, 0, len(targets))

@@ -22,6 +22,7 @@ import (
 
 	"github.com/certstamp/certstamp/cmd/internal/report"
 	"github.com/certstamp/certstamp/csr"
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/internal/crew"
 	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/internal/stamp"
@@ -168,7 +169,7 @@ func (a *app) packStamp(ctx context.Context, j *job, p packing) error {
 		if err != nil {
 			return err
 		}
-		entry.Facts = append(entry.Facts, report.Fact{Name: "backup", Value: fmt.Sprintf("%s in %s", count(n, "file"), s.Backup)})
+		entry.Facts = append(entry.Facts, report.Fact{Name: "backup", Value: fmt.Sprintf("%s in %s", amount.Of(n, "file"), s.Backup)})
 	}
 	entry.Next = "certstamp validate --stamp " + s.Dir
 	a.doc.Stamps = append(a.doc.Stamps, entry)
@@ -279,7 +280,7 @@ func (a *app) packSets(ctx context.Context, j *job, p packing, sets []*packable)
 		if err != nil {
 			return "", err
 		}
-		counts = append(counts, fmt.Sprintf("%s packed, %d kept, in %s", count(written, "certificate"), kept, set.dir))
+		counts = append(counts, fmt.Sprintf("%s packed, %d kept, in %s", amount.Of(written, "certificate"), kept, set.dir))
 	}
 	return strings.Join(counts, "; "), nil
 }

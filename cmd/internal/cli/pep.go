@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/certstamp/certstamp/cmd/internal/report"
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/internal/journal"
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/internal/secret"
@@ -128,7 +129,7 @@ func (a *app) pep(ctx context.Context, k asking, args []string) error {
 	}
 	reply, err := run(ctx, call, a.secrets, sink)
 	if reply.Lost > 0 {
-		a.progress("lost on the way from the endpoint: %s", count(int(reply.Lost), "message"))
+		a.progress("lost on the way from the endpoint: %s", amount.Of(int(reply.Lost), "message"))
 	}
 	var failed *pep.CommandError
 	switch {
@@ -141,7 +142,7 @@ func (a *app) pep(ctx context.Context, k asking, args []string) error {
 			entry.Errors = append(entry.Errors, errorText(e))
 		}
 		a.doc.Stamps = append(a.doc.Stamps, entry)
-		return fail(exitRefused, "error-records", fmt.Errorf("%s completed with %s, the first: %q", call.Cmdlet, count(len(reply.Errors), "error record"), reply.Errors[0].Message), reply.Errors[0].Hint())
+		return fail(exitRefused, "error-records", fmt.Errorf("%s completed with %s, the first: %q", call.Cmdlet, amount.Of(len(reply.Errors), "error record"), reply.Errors[0].Message), reply.Errors[0].Hint())
 	case errors.As(err, &failed):
 		a.doc.Stamps = append(a.doc.Stamps, report.Stamp{Stamp: name, Simulated: cfg.Simulated, Errors: []string{errorText(failed.Record)}})
 		return fail(exitRefused, "cmdlet", err, "")

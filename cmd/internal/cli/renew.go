@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/certstamp/certstamp/csr"
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/internal/live"
 	"github.com/certstamp/certstamp/internal/stamp"
 	"github.com/certstamp/certstamp/policies"
@@ -94,7 +95,7 @@ func targetOf(s *stamp.Stamp, id, host string) live.Target {
 func (a *app) renewable(ctx context.Context, j *job, in csr.Input, targets []live.Target, reach string) (map[string]csr.Input, error) {
 	looker := observer(j.stamp.Simulated)
 	looker.Samples = 1
-	a.progress("reading what %d endpoints of %s serve", len(targets), j.stamp.Name)
+	a.progress("reading what %s of %s serve", amount.Of(len(targets), "endpoint"), j.stamp.Name)
 	own := map[string]csr.Input{}
 	var unread, unfit []error
 	for _, seen := range looker.Observe(ctx, targets) {

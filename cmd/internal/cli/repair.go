@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/certstamp/certstamp/cmd/internal/report"
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/pfx"
 )
@@ -76,7 +77,7 @@ func (a *app) repair(ctx context.Context, p packing) error {
 }
 
 func repaired(p packing, changes []string, compared []pfx.Comparison) report.Stamp {
-	entry := report.Stamp{Stamp: p.repair, Outcome: "repaired", Message: count(len(changes), "difference") + " mended"}
+	entry := report.Stamp{Stamp: p.repair, Outcome: "repaired", Message: amount.Of(len(changes), "difference") + " mended"}
 	if len(changes) == 0 {
 		entry.Outcome, entry.Message = "unchanged", "nothing to mend"
 	}

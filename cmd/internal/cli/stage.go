@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/certstamp/certstamp/cmd/internal/report"
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/rotate"
 	"github.com/certstamp/certstamp/stage"
@@ -90,7 +91,7 @@ func (a *app) stage(ctx context.Context, b *bound, how binding, restore bool) er
 		return err
 	}
 	place := placeOfPlan(p)
-	a.progress("publish %d files on %s", len(p.Stage.Files), place)
+	a.progress("publish %s on %s", amount.Of(len(p.Stage.Files), "file"), place)
 	o := a.stageOptions(b, "stage")
 	o.Access = a.accessProof(p, place)
 	o.Guard = func(ctx context.Context) error {
@@ -118,7 +119,7 @@ func (a *app) stage(ctx context.Context, b *bound, how binding, restore bool) er
 		})
 	}
 	b.entry.Outcome = string(result.Outcome)
-	b.entry.Message = fmt.Sprintf("stage: %s: %d files on the share", result.Outcome, result.Files)
+	b.entry.Message = fmt.Sprintf("stage: %s: %s on the share", result.Outcome, amount.Of(result.Files, "file"))
 	b.entry.Next = b.command("rotate")
 	a.doc.Stamps = append(a.doc.Stamps, b.entry)
 	return nil
@@ -346,7 +347,7 @@ func (a *app) unstage(ctx context.Context, b *bound, how binding) error {
 		return halfDone(result, stageFailure(ctx, b, a, err))
 	}
 	b.entry.Outcome = string(result.Outcome)
-	b.entry.Message = fmt.Sprintf("unstage: %s: %d files, and no PFX is left on the share", result.Outcome, result.Files)
+	b.entry.Message = fmt.Sprintf("unstage: %s: %s, and no PFX is left on the share", result.Outcome, amount.Of(result.Files, "file"))
 	a.doc.Stamps = append(a.doc.Stamps, b.entry)
 	return nil
 }

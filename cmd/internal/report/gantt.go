@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/certstamp/certstamp/internal/amount"
 )
 
 // Sticky is the first line of a page: whoever keeps one comment on a pull request up to date finds it by this.
@@ -62,7 +64,7 @@ func (m *marker) gantt(d *Document) {
 	}
 	more := ""
 	if left > 0 {
-		more = fmt.Sprintf("\n%d more certificates are in the tables only.\n", left)
+		more = fmt.Sprintf("\nIn the tables only: %s.\n", amount.Of(left, "more certificate"))
 	}
 	m.block("\n```mermaid\ngantt\n    title certificates and when they end\n    dateFormat YYYY-MM-DD\n    axisFormat %%Y-%%m\n%s```\n%s", b.String(), more)
 }

@@ -82,7 +82,7 @@ func TestGanttIsBounded(t *testing.T) {
 			bars++
 		}
 	}
-	if bars != maxBars || !strings.Contains(page, "50 more certificates are in the tables only") {
+	if bars != maxBars || !strings.Contains(page, "In the tables only: 50 more certificates.") {
 		t.Errorf("%d bars", bars)
 	}
 }

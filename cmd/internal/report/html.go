@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/certstamp/certstamp/cmd/internal/ci"
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/validate"
 )
 
@@ -35,7 +36,7 @@ type chapter struct {
 // HTML writes one self-contained page about a run of several commands: no scripts, no requests, inline style and SVG.
 // html/template escapes for the place each value stands in, but lets control and direction characters through.
 func HTML(w io.Writer, docs []*Document, title string) error {
-	t, err := template.New("report").Funcs(template.FuncMap{"day": day, "short": short, "mask": MaskThumbprint, "bad": bad}).Parse(page)
+	t, err := template.New("report").Funcs(template.FuncMap{"day": day, "short": short, "mask": MaskThumbprint, "bad": bad, "amount": amount.Of[int]}).Parse(page)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/certstamp/certstamp/cmd/internal/ci"
+	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/validate"
 )
@@ -52,7 +53,7 @@ func Markdown(w io.Writer, d *Document) error {
 	}
 	if m.left > 0 {
 		// Room for this line was kept.
-		fmt.Fprintf(&m.b, "\n> [!WARNING]\n> This page is cut: %d more rows and blocks do not fit. The JSON report has everything.\n", m.left)
+		fmt.Fprintf(&m.b, "\n> [!WARNING]\n> This page is cut: it lacks %s. The JSON report has everything.\n", amount.Of(m.left, "part"))
 	}
 	_, err = io.WriteString(w, m.b.String())
 	return err

@@ -87,6 +87,12 @@ func TestInit(t *testing.T) {
 			t.Errorf("nobody owns %s", path)
 		}
 	}
+	ignored := strings.Fields(text(".gitignore"))
+	for _, m := range regexp.MustCompile(`age-keygen -o (\S+)`).FindAllStringSubmatch(text("README.md"), -1) {
+		if !slices.ContainsFunc(ignored, func(p string) bool { ok, _ := filepath.Match(p, m[1]); return ok }) {
+			t.Errorf("README.md makes the identity %s, and git add would take it", m[1])
+		}
+	}
 	for line := range strings.Lines(text("README.md")) {
 		if strings.HasPrefix(line, "certstamp csr") && !strings.Contains(line, "--recipient ") || strings.HasPrefix(line, "certstamp pack") && !strings.Contains(line, "--key-identity ") {
 			t.Errorf("README.md shows a command that is refused: %s", line)

@@ -29,6 +29,9 @@ func TestUnpinnedTargetIsShown(t *testing.T) {
 	if !strings.Contains(pep, "target "+target) || !strings.Contains(pep, "privileged endpoint 127.0.0.1:") {
 		t.Errorf("pep said\n%s", pep)
 	}
+	if strings.Contains(said, " as \n") || strings.Contains(said, " as  ") {
+		t.Errorf("a user without a name:\n%s", said)
+	}
 	if a := s.run(nil, append([]string{"unstage"}, bound...)...); a.code != 3 || !strings.Contains(a.stderr, "11 cannot be reached") {
 		t.Errorf("unstage of a stamp that nobody reaches: exit %d\n%s", a.code, a.stderr)
 	}

@@ -3,6 +3,7 @@ package ci
 import (
 	"bytes"
 	"encoding/base64"
+	"html"
 	"io"
 	"os"
 	"path/filepath"
@@ -272,5 +273,26 @@ func TestChoose(t *testing.T) {
 	}
 	if _, err := Choose("jenkins", getenv); err == nil {
 		t.Error("--ci jenkins was accepted")
+	}
+}
+
+// TestMarkupDisarmsCommands: a page keeps what a browser shows of it, and a log reads no command out of it.
+func TestMarkupDisarmsCommands(t *testing.T) {
+	for _, s := range attacks {
+		page := "<p>" + html.EscapeString(s) + "</p>\n" + html.EscapeString(s)
+		got := Markup(page)
+		for _, l := range logLines(got) {
+			if triggered(l) {
+				t.Errorf("Markup(%q) = %q still holds a command", page, got)
+			}
+		}
+		if want := html.UnescapeString(Visible(page)); html.UnescapeString(got) != want {
+			t.Errorf("Markup(%q) shows %q, want %q", page, html.UnescapeString(got), want)
+		}
+	}
+	for _, s := range []string{"<style>p{color:#fff}</style>\n<p>C# a::b &#43; #1</p>\n", ""} {
+		if got := Markup(s); got != s {
+			t.Errorf("Markup(%q) = %q, want it unchanged", s, got)
+		}
 	}
 }

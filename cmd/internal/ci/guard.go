@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -36,7 +37,7 @@ func (r *Redactor) Known() []secret.Value {
 const minRedacted = 4
 
 // Add teaches the redactor a secret in the forms in which it could leave: itself, each of its lines, base64, URL, JSON
-// with and without our own escape of #, HTML and XML.
+// with and without our own escape of #, HTML and XML, quoted in an error, and made harmless.
 func (r *Redactor) Add(v secret.Value) {
 	if v.IsZero() {
 		return
@@ -44,8 +45,9 @@ func (r *Redactor) Add(v secret.Value) {
 	s := v.Reveal()
 	j, _ := json.Marshal(s)
 	quoted := strings.Trim(string(j), `"`)
+	inError := strconv.Quote(s)
 	forms := append(strings.FieldsFunc(s, func(c rune) bool { return c == '\n' || c == '\r' }),
-		s, quoted, strings.ReplaceAll(quoted, "#", `\u0023`), html.EscapeString(s), url.QueryEscape(s), url.PathEscape(s),
+		s, quoted, Text(s), inError[1:len(inError)-1], strings.ReplaceAll(quoted, "#", `\u0023`), html.EscapeString(s), url.QueryEscape(s), url.PathEscape(s),
 		base64.StdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s)))
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -22,8 +22,28 @@ func Text(s string) string {
 	return disarm(visible(s, ""))
 }
 
-// Visible shows what hides in a text of several lines, for sinks that escape by themselves, such as HTML.
+// Visible shows what hides in a text of several lines, for sinks that escape by themselves, such as a calendar.
 func Visible(s string) string { return visible(s, "\n") }
+
+// Markup does for a page of HTML what Text does for a line: it shows what hides, and nothing in it is a command where the page goes to
+// a log. A character of each introducer becomes a reference, which a browser shows as what it was.
+func Markup(page string) string {
+	var b strings.Builder
+	for line := range strings.Lines(Visible(page)) {
+		white := len(line) - len(strings.TrimLeftFunc(line, unicode.IsSpace))
+		if rest, ok := strings.CutPrefix(line[white:], "::"); ok {
+			line = line[:white] + "&#58;:" + rest
+		}
+		for i := range len(line) {
+			if line[i] == '#' && introduces(line[i+1:]) {
+				b.WriteString("&#35;")
+				continue
+			}
+			b.WriteByte(line[i])
+		}
+	}
+	return b.String()
+}
 
 // visible escapes hidden characters but those in keep.
 func visible(s, keep string) string {
@@ -78,11 +98,7 @@ func disarm(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
 		b.WriteByte(s[i])
-		if s[i] != '#' {
-			continue
-		}
-		rest := s[i+1:]
-		if strings.HasPrefix(rest, "[") || len(rest) >= 4 && strings.EqualFold(rest[:4], "vso[") {
+		if s[i] == '#' && introduces(s[i+1:]) {
 			b.WriteByte('_')
 		}
 	}
@@ -91,4 +107,9 @@ func disarm(s string) string {
 		out = "_" + out
 	}
 	return out
+}
+
+// introduces reports whether what follows a hash makes a command of it.
+func introduces(rest string) bool {
+	return strings.HasPrefix(rest, "[") || len(rest) >= 4 && strings.EqualFold(rest[:4], "vso[")
 }

@@ -306,20 +306,21 @@ func (a *app) sourced() {
 
 func (a *app) render(format string) error {
 	name, file, toFile := strings.Cut(format, "=")
+	doc := report.Redacted(a.doc, a.redactor.Redact)
 	if !toFile {
 		if name == "text" {
-			return report.Text(a.out, a.doc)
+			return report.Text(a.out, doc)
 		}
 		_ = a.out.Flush()
 		w := &ci.Redacting{W: a.env.Stdout, Redact: a.redactor}
-		if err := report.Write(w, name, a.doc); err != nil {
+		if err := report.Write(w, name, doc); err != nil {
 			return err
 		}
 		return w.Close()
 	}
 	var b strings.Builder
 	w := &ci.Redacting{W: &b, Redact: a.redactor}
-	if err := report.Write(w, name, a.doc); err != nil {
+	if err := report.Write(w, name, doc); err != nil {
 		return err
 	}
 	if err := w.Close(); err != nil {

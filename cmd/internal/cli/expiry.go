@@ -142,7 +142,7 @@ func (a *app) writeExpiry(how watch) error {
 		}
 		var b bytes.Buffer
 		w := &ci.Redacting{W: &b, Redact: a.redactor} // a subject may be anything
-		if err := errors.Join(f.write(w, a.doc), w.Close()); err != nil {
+		if err := errors.Join(f.write(w, report.Redacted(a.doc, a.redactor.Redact)), w.Close()); err != nil {
 			return err
 		}
 		if err := writeFile(a.path(f.file), b.Bytes(), 0o644); err != nil {

@@ -100,7 +100,7 @@ func (a *app) tell(code int) {
 	}
 	var b strings.Builder
 	w := &ci.Redacting{W: &b, Redact: a.redactor}
-	if report.Write(w, "markdown", a.doc) != nil || w.Close() != nil {
+	if report.Write(w, "markdown", report.Redacted(a.doc, a.redactor.Redact)) != nil || w.Close() != nil {
 		return // a Builder takes everything
 	}
 	if err := a.emitter.Summary(b.String()); err != nil {

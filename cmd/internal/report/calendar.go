@@ -5,8 +5,9 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/certstamp/certstamp/cmd/internal/ci"
 )
 
 // Calendar writes a calendar (RFC 5545) with one whole day for each certificate that is due, and reminders 90 and 30 days
@@ -111,13 +112,8 @@ func (c *calendar) line(s string) {
 	c.b.WriteString(s + "\r\n")
 }
 
-// calendarText escapes a value of type TEXT (section 3.3.11), in which no control character but the line break may stand.
+// calendarText escapes a value of type TEXT (section 3.3.11), in which no control character but the line break may stand. Some programs
+// break lines at U+2028 too, and what turns the direction of a text would show another host than the one that is meant.
 func calendarText(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r != '\n' && unicode.IsControl(r) {
-			return '\uFFFD'
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-	return strings.NewReplacer(`\`, `\\`, ";", `\;`, ",", `\,`, "\n", `\n`).Replace(s)
+	return strings.NewReplacer(`\`, `\\`, ";", `\;`, ",", `\,`, "\n", `\n`).Replace(ci.Visible(s))
 }

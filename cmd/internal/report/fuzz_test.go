@@ -33,6 +33,9 @@ func FuzzForeignText(f *testing.F) {
 		if got := elements(write(t, "html", full(s))); got != cleanElements {
 			t.Errorf("%q changed the elements of the page:\n%s\nwithout it:\n%s", s, got, cleanElements)
 		}
+		for _, format := range []string{"html", "junit", "sarif", "json"} { // any of them may go to a log
+			commandless(t, s, write(t, format, full(s)))
+		}
 		var log strings.Builder
 		g := ci.NewGuard(&log, nil)
 		if err := Text(g, full(s)); err != nil {

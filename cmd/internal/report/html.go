@@ -34,7 +34,7 @@ type chapter struct {
 }
 
 // HTML writes one self-contained page about a run of several commands: no scripts, no requests, inline style and SVG.
-// html/template escapes for the place each value stands in, but lets control and direction characters through.
+// html/template escapes for the place each value stands in, but lets control and direction characters through, and commands of a log.
 func HTML(w io.Writer, docs []*Document, title string) error {
 	t, err := template.New("report").Funcs(template.FuncMap{"day": day, "short": short, "mask": MaskThumbprint, "bad": bad, "amount": amount.Of[int]}).Parse(page)
 	if err != nil {
@@ -86,7 +86,7 @@ func HTML(w io.Writer, docs []*Document, title string) error {
 	if err := t.Execute(&b, data); err != nil {
 		return err
 	}
-	_, err = io.WriteString(w, ci.Visible(b.String()))
+	_, err = io.WriteString(w, ci.Markup(b.String()))
 	return err
 }
 

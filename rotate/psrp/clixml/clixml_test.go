@@ -194,6 +194,18 @@ func TestRefLeadsAcrossBranches(t *testing.T) {
 	}
 }
 
+// TestBaseValueMayBeShared: only the way back into itself is refused.
+func TestBaseValueMayBeShared(t *testing.T) {
+	v, err := Unmarshal([]byte(`<Obj RefId="0"><LST><Obj RefId="1"><I32>7</I32></Obj><Obj RefId="2"><Ref RefId="1"/></Obj><Ref RefId="0"/></LST></Obj>`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := v.(*Object).List
+	if list[1].(*Object).Value != list[0] || list[2] != v {
+		t.Errorf("got %+v", list)
+	}
+}
+
 func TestTextOfSharedObjectsIsBounded(t *testing.T) {
 	o := &Object{Container: List, List: []any{"lol"}}
 	for range 30 {
@@ -234,6 +246,9 @@ func TestUnmarshalRefuses(t *testing.T) {
 		{"Ref to nowhere", `<Obj RefId="0"><LST><Ref RefId="` + leak + `"/></LST></Obj>`},
 		{"TNRef to nowhere", `<Obj RefId="0"><TNRef RefId="0"/></Obj>`},
 		{"RefId twice", `<Obj RefId="0"><LST><Obj RefId="0"/></LST></Obj>`},
+		{"its own base value", `<Obj RefId="0"><Ref RefId="0"/></Obj>`},
+		{"its own base value, from within", `<Obj RefId="0"><Obj RefId="1"><Ref RefId="0"/></Obj></Obj>`},
+		{"its own base value, from a member", `<Obj RefId="0"><MS><Obj N="a" RefId="1"><Ref RefId="0"/></Obj></MS></Obj>`},
 		{"two base values", `<Obj><I32>1</I32><I32>2</I32></Obj>`},
 		{"two collections", `<Obj><LST/><DCT/></Obj>`},
 		{"member without name", `<Obj><MS><S>` + leak + `</S></MS></Obj>`},

@@ -19,7 +19,7 @@ func UnmarshalLimits(data []byte, o Opener, l Limits) (any, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	d := decoder{
 		xd: xml.NewDecoder(bytes.NewReader(data)), limits: l, opener: o,
-		refs: map[string]*Object{}, types: map[string][]string{},
+		refs: map[string]*Object{}, under: map[*Object]bool{}, types: map[string][]string{},
 	}
 	v, err := d.document()
 	if err != nil {
@@ -33,6 +33,7 @@ type decoder struct {
 	limits Limits
 	opener Opener
 	refs   map[string]*Object
+	under  map[*Object]bool // objects that have not ended
 	types  map[string][]string
 	depth  int
 	nodes  int
@@ -204,6 +205,8 @@ func (d *decoder) empty() error {
 
 func (d *decoder) object(start xml.StartElement) (*Object, error) {
 	o := &Object{}
+	d.under[o] = true
+	defer delete(d.under, o)
 	if id, ok := attribute(start, "RefId"); ok {
 		if _, twice := d.refs[id]; twice {
 			return nil, errors.New("a RefId is defined twice")
@@ -244,12 +247,21 @@ func (d *decoder) object(start xml.StartElement) (*Object, error) {
 				return nil, errors.New("an object has two base values")
 			}
 			hasValue = true
-			o.Value, err = d.value(child)
+			if o.Value, err = d.value(child); err == nil && d.inItself(o.Value) {
+				err = errors.New("the base value of an object is the object itself")
+			}
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
+}
+
+// inItself reports whether a base value leads back to an object that holds it. Members and items may; but whoever looks for
+// what an object is worth follows its base value to the end.
+func (d *decoder) inItself(v any) bool {
+	o, ok := v.(*Object)
+	return ok && d.under[o]
 }
 
 func (d *decoder) typeNames(start xml.StartElement) ([]string, error) {

@@ -93,10 +93,14 @@ func (w *textWriter) object(o *Object, depth int) {
 			}
 		}
 	default:
-		for i, p := range append(append([]Property(nil), o.Adapted...), o.Extended...) {
-			w.pair(i, p.Name, p.Value, depth)
-			if w.left <= 0 {
-				return
+		i := 0
+		for _, list := range [2][]Property{o.Adapted, o.Extended} {
+			for _, p := range list {
+				w.pair(i, p.Name, p.Value, depth)
+				if w.left <= 0 {
+					return
+				}
+				i++
 			}
 		}
 	}

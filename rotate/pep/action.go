@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -135,8 +136,12 @@ func (s *Session) ActionStatus(ctx context.Context, function string) (Status, er
 		return Status{}, err
 	}
 	var latest Status
+	read := 0
 	for _, v := range reply.outputs {
 		for _, item := range items(v) {
+			if read++; read > maxActions {
+				return Status{}, fmt.Errorf("more than %d actions, where the latest one was asked for: %w", maxActions, ErrNoAnswer)
+			}
 			if st := statusOf(item); st.Known && (!latest.Known || st.Started.After(latest.Started)) {
 				latest = st
 			}
@@ -154,6 +159,9 @@ func (s *Session) ActionStatus(ctx context.Context, function string) (Status, er
 	}
 	return latest, nil
 }
+
+// maxActions bounds how many actions are read to find the latest.
+const maxActions = 256
 
 func hasContent(outputs []any) bool {
 	return slices.ContainsFunc(outputs, func(v any) bool { return strings.TrimSpace(clixml.Text(v)) != "" })

@@ -85,7 +85,8 @@ func texts(v any, names ...string) []string {
 		return nil
 	}
 	var out []string
-	for _, i := range items(m) {
+	list := items(m)
+	for _, i := range list[:min(len(list), 256)] {
 		for _, s := range strings.FieldsFunc(clixml.Text(i), func(r rune) bool { return r == ',' || r == ';' || r == ' ' }) {
 			if len(out) < 256 {
 				out = append(out, cut(s, 512))

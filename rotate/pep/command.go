@@ -151,13 +151,18 @@ func (s *Session) Invoke(ctx context.Context, call plan.Call, secrets Secrets, s
 const mostAsked = 3
 
 // ask is Invoke for a question whose answer is read: it is asked again until every message of the answer has arrived. The
-// part that is lost may be all that was said, and then its absence would pass for the answer.
+// part that is lost may be all that was said, and then its absence would pass for the answer. The same goes for a part that
+// cannot be read; but that would be no other the next time.
 func (s *Session) ask(ctx context.Context, call plan.Call, secrets Secrets, sink Sink) (Reply, error) {
 	for n := 1; ; n++ {
 		reply, err := s.Invoke(ctx, call, secrets, sink)
 		switch {
-		case err != nil || reply.Lost == 0:
+		case err != nil:
 			return reply, err
+		case reply.unread+reply.Dropped > 0:
+			return reply, fmt.Errorf("%s: %d records of the answer cannot be read: %w", call.Cmdlet, reply.unread+reply.Dropped, ErrNoAnswer)
+		case reply.Lost == 0:
+			return reply, nil
 		case n == mostAsked:
 			return reply, fmt.Errorf("%s: lost of the answer: %s: %w", call.Cmdlet, amount.Of(int(reply.Lost), "message"), ErrNoAnswer)
 		}

@@ -44,7 +44,10 @@ func (h HealthReport) Bad(warnings bool) []HealthTest {
 	return out
 }
 
-const maxTests = 1024
+const (
+	maxTests         = 1024
+	maxHealthObjects = 16384
+)
 
 // TestAzureStack runs a health check. Depending on release and parameters the stamp answers with a bool, with objects, or
 // with lines meant for a console; all count.
@@ -58,7 +61,7 @@ func (s *Session) TestAzureStack(ctx context.Context, check plan.HealthCheck, se
 
 func healthOf(reply Reply) HealthReport {
 	h := HealthReport{Errors: reply.Errors}
-	tests := testSet{index: map[string]int{}}
+	tests := testSet{index: map[string]int{}, read: map[*clixml.Object]bool{}}
 	for _, v := range reply.outputs {
 		h.readOutput(&tests, v, 0)
 	}
@@ -69,13 +72,14 @@ func healthOf(reply Reply) HealthReport {
 		}
 	}
 	h.Tests = tests.list
-	h.Known = h.Stated != nil || len(h.Tests) > 0
+	h.Known = !tests.over && (h.Stated != nil || len(h.Tests) > 0)
 	h.Healthy = h.Known && len(h.Bad(false)) == 0 && (h.Stated == nil || *h.Stated)
 	return h
 }
 
 func (h *HealthReport) readOutput(tests *testSet, v any, depth int) {
 	if depth > 8 {
+		tests.over = true
 		return
 	}
 	switch x := v.(type) {
@@ -87,6 +91,14 @@ func (h *HealthReport) readOutput(tests *testSet, v any, depth int) {
 	case string:
 		tests.lines(x)
 	case *clixml.Object:
+		if x == nil || tests.read[x] {
+			return
+		}
+		if len(tests.read) >= maxHealthObjects {
+			tests.over = true
+			return
+		}
+		tests.read[x] = true
 		if b, ok := x.Value.(bool); ok {
 			h.readOutput(tests, b, depth+1)
 			return
@@ -108,6 +120,8 @@ func (h *HealthReport) readOutput(tests *testSet, v any, depth int) {
 type testSet struct {
 	list  []HealthTest
 	index map[string]int
+	read  map[*clixml.Object]bool // an answer may name an object as often as it likes, and within itself
+	over  bool                    // something lies beyond the bounds, and may be what did not pass
 }
 
 func (s *testSet) add(t HealthTest) {
@@ -121,10 +135,12 @@ func (s *testSet) add(t HealthTest) {
 		}
 		return
 	}
-	if len(s.list) < maxTests {
-		s.index[key] = len(s.list)
-		s.list = append(s.list, t)
+	if len(s.list) >= maxTests {
+		s.over = true
+		return
 	}
+	s.index[key] = len(s.list)
+	s.list = append(s.list, t)
 }
 
 func severity(result string) int {

@@ -75,14 +75,13 @@ func informationOf(v any) StampInformation {
 		info.AdminResourceManager = text(m, "AdminResourceManager")
 	}
 	if m, ok := member(v, "RootCACertificates"); ok {
-		for _, c := range items(m) {
+		roots := items(m)
+		for _, c := range roots[:min(len(roots), 64)] {
 			root := RootCA{Subject: text(c, "Subject"), Thumbprint: text(c, "Thumbprint")}
 			if t, ok := member(c, "NotAfter"); ok {
 				root.NotAfter, _ = instant(t)
 			}
-			if len(info.RootCACertificates) < 64 {
-				info.RootCACertificates = append(info.RootCACertificates, root)
-			}
+			info.RootCACertificates = append(info.RootCACertificates, root)
 		}
 	}
 	return info

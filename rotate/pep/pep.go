@@ -94,10 +94,12 @@ type Reply struct {
 	Lost    uint64        // messages that went with a connection and never arrived
 	Sent    bool          // a byte of it reached the connection
 	outputs []any
+	unread  int // records that came and cannot be part of an answer: they do not decode, or lie beyond a bound
 }
 
 const (
 	maxRecords = 20000
+	maxHeld    = 64 << 20 // bytes of records; an hour of a rotation says a hundredth of it
 	maxOutputs = 4096
 	maxErrors  = 256
 )
@@ -105,21 +107,35 @@ const (
 // invoke runs one command to its end.
 func (s *Session) invoke(ctx context.Context, cmd psrp.Command, once bool, sink Sink) (Reply, error) {
 	var reply Reply
+	held := 0
 	run := s.rs.Invoke(ctx, cmd, once)
 	for r := range run.Records() {
-		if out, ok := r.(psrp.Output); ok && len(reply.outputs) < maxOutputs {
-			reply.outputs = append(reply.outputs, out.Value)
+		switch r := r.(type) {
+		case psrp.Output:
+			if len(reply.outputs) >= maxOutputs {
+				reply.unread++
+				break
+			}
+			reply.outputs = append(reply.outputs, r.Value)
+		case psrp.Unreadable:
+			if r.Type != psrp.ProgressRecord && r.Type != psrp.DebugRecord { // no answer comes that way
+				reply.unread++
+			}
 		}
 		record := recordOf(r)
 		if record.Error != nil && len(reply.Errors) < maxErrors {
 			reply.Errors = append(reply.Errors, *record.Error)
 		}
-		if len(reply.Records) >= maxRecords {
-			half := maxRecords / 2
-			reply.Records = append(reply.Records[:0:0], reply.Records[half:]...)
-			reply.Dropped += half
+		if n := len(reply.Records); n >= maxRecords || n > 1 && held > maxHeld {
+			reply.Records = append(reply.Records[:0:0], reply.Records[n/2:]...)
+			reply.Dropped += n / 2
+			held = 0
+			for _, r := range reply.Records {
+				held += r.weight()
+			}
 		}
 		reply.Records = append(reply.Records, record)
+		held += record.weight()
 		if sink != nil {
 			sink(record)
 		}

@@ -200,18 +200,7 @@ func TestActionStatus(t *testing.T) {
 
 // TestALostPartIsNoAnswer: what is missing may be all that the stamp had to say, so it is asked again, and not for ever.
 func TestALostPartIsNoAnswer(t *testing.T) {
-	questions := map[string]func(context.Context, *Session) error{
-		"action":      func(ctx context.Context, s *Session) error { _, err := s.ActionStatus(ctx, "x"); return err },
-		"update":      func(ctx context.Context, s *Session) error { _, err := s.UpdateStatus(ctx); return err },
-		"syntax":      func(ctx context.Context, s *Session) error { _, err := s.CommandSyntax(ctx, "Get-X"); return err },
-		"commands":    func(ctx context.Context, s *Session) error { _, err := s.Commands(ctx); return err },
-		"information": func(ctx context.Context, s *Session) error { _, err := s.StampInformation(ctx); return err },
-		"health": func(ctx context.Context, s *Session) error {
-			_, err := s.TestAzureStack(ctx, plan.HealthCheck{Call: plan.Call{Cmdlet: "Test-AzureStack"}}, nil, nil)
-			return err
-		},
-	}
-	for name, ask := range questions {
+	for name, ask := range questions() {
 		answer := outputs(bag("RegionName", "east", "Status", "Completed", "Name", "Get-X"))
 		f := &fake{records: answer, lost: []uint64{1}}
 		if err := ask(t.Context(), New(f)); !errors.Is(err, ErrNoAnswer) || len(f.sent) != mostAsked {
@@ -221,6 +210,49 @@ func TestALostPartIsNoAnswer(t *testing.T) {
 		if err := ask(t.Context(), New(f)); err != nil || len(f.sent) != 2 {
 			t.Errorf("%s, lost once: %v after %d questions", name, err, len(f.sent))
 		}
+	}
+}
+
+// TestAnUnreadPartIsNoAnswer: that no action, update or failed test is among what can be read says nothing about the rest.
+func TestAnUnreadPartIsNoAnswer(t *testing.T) {
+	many := make([]any, maxOutputs+1)
+	for i := range many {
+		many[i] = true
+	}
+	for what, records := range map[string][]psrp.Record{
+		"an output that does not decode":    {psrp.Unreadable{Type: psrp.PipelineOutput}},
+		"an error that does not decode":     {psrp.Output{Value: true}, psrp.Unreadable{Type: psrp.PipelineErrorRecord}},
+		"a host line that does not decode":  {psrp.Output{Value: true}, psrp.Unreadable{Type: psrp.InformationRecord}},
+		"more outputs than anybody reads":   outputs(many...),
+		"more lines than anybody remembers": append(slices.Repeat([]psrp.Record{psrp.Verbose{Text: "AzsX FAIL"}}, maxRecords+1), psrp.Output{Value: true}),
+	} {
+		for name, ask := range questions() {
+			f := &fake{records: records}
+			if err := ask(t.Context(), New(f)); !errors.Is(err, ErrNoAnswer) || len(f.sent) != 1 {
+				t.Errorf("%s, %s: %v after %d questions, want no answer", name, what, err, len(f.sent))
+			}
+		}
+	}
+	harmless := append(outputs(bag("RegionName", "east", "Status", "Completed", "Name", "Get-X")), psrp.Unreadable{Type: psrp.ProgressRecord}, psrp.Unreadable{Type: psrp.DebugRecord})
+	for name, ask := range questions() {
+		if err := ask(t.Context(), New(&fake{records: harmless})); err != nil {
+			t.Errorf("%s, progress that does not decode: %v", name, err)
+		}
+	}
+}
+
+// questions are those whose answer is read.
+func questions() map[string]func(context.Context, *Session) error {
+	return map[string]func(context.Context, *Session) error{
+		"action":      func(ctx context.Context, s *Session) error { _, err := s.ActionStatus(ctx, "x"); return err },
+		"update":      func(ctx context.Context, s *Session) error { _, err := s.UpdateStatus(ctx); return err },
+		"syntax":      func(ctx context.Context, s *Session) error { _, err := s.CommandSyntax(ctx, "Get-X"); return err },
+		"commands":    func(ctx context.Context, s *Session) error { _, err := s.Commands(ctx); return err },
+		"information": func(ctx context.Context, s *Session) error { _, err := s.StampInformation(ctx); return err },
+		"health": func(ctx context.Context, s *Session) error {
+			_, err := s.TestAzureStack(ctx, plan.HealthCheck{Call: plan.Call{Cmdlet: "Test-AzureStack"}}, nil, nil)
+			return err
+		},
 	}
 }
 

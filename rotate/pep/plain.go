@@ -11,6 +11,7 @@ import (
 const (
 	maxPlainNodes = 4096
 	maxPlainDepth = 8
+	maxPlainText  = 128 << 10 // bytes; a text that an object names often is kept as often
 )
 
 // progressParts is a progress record whole; -1 is unknown.
@@ -33,14 +34,26 @@ type informationParts struct {
 // plain makes a value of nil, truth values, numbers, text, lists and maps, all of which JSON has. What is beyond the bounds is
 // left out; what JSON has no kind for, secure strings among it, is its text.
 func plain(v any) any {
-	left := maxPlainNodes
-	return plainOf(v, &left, 0)
+	return plainOf(v, &room{nodes: maxPlainNodes, text: maxPlainText}, 0)
 }
 
-func plainOf(v any, left *int, depth int) any {
-	if *left--; *left < 0 || depth > maxPlainDepth {
+// room is what is left of the bounds.
+type room struct{ nodes, text int }
+
+// take shortens a text to at most n bytes and to what is left.
+func (r *room) take(s string, n int) string {
+	s = cut(s, min(n, r.text))
+	r.text -= min(len(s), r.text)
+	return s
+}
+
+func (r *room) full() bool { return r.nodes <= 0 || r.text <= 0 }
+
+func plainOf(v any, left *room, depth int) any {
+	if left.full() || depth > maxPlainDepth {
 		return nil
 	}
+	left.nodes--
 	switch x := v.(type) {
 	case nil, bool, uint8, uint16, uint32, uint64, int8, int16, int32, int64:
 		return x
@@ -59,7 +72,7 @@ func plainOf(v any, left *int, depth int) any {
 		}
 		return plainObject(x, left, depth)
 	}
-	return cut(clixml.Text(v), maxText)
+	return left.take(clixml.Text(v), maxText)
 }
 
 // finite is a number that JSON can say, or its text.
@@ -70,44 +83,63 @@ func finite(f float64, v any) any {
 	return f
 }
 
-func plainObject(o *clixml.Object, left *int, depth int) any {
+func plainObject(o *clixml.Object, left *room, depth int) any {
 	if c, ok := clixml.CredentialOf(o); ok {
-		return map[string]any{"UserName": cut(c.User, maxText), "Password": clixml.Text(c.Password)}
+		return map[string]any{"UserName": left.take(c.User, maxText), "Password": clixml.Text(c.Password)}
 	}
 	switch {
 	case len(o.Dict) > 0 || o.Container == clixml.Dictionary:
 		out := map[string]any{}
 		for _, e := range o.Dict {
-			if *left <= 0 {
+			if left.full() {
 				break
 			}
-			out[cut(clixml.Text(e.Key), 512)] = plainOf(e.Value, left, depth+1)
+			out[left.take(clixml.Text(e.Key), 512)] = plainOf(e.Value, left, depth+1)
 		}
 		return out
 	case len(o.List) > 0 || o.Container != clixml.NoContainer:
 		out := []any{}
 		for _, i := range o.List {
-			if *left <= 0 {
+			if left.full() {
 				break
 			}
 			out = append(out, plainOf(i, left, depth+1))
 		}
 		return out
 	case o.Is("System.Enum") && o.ToString != "":
-		return cut(o.ToString, maxText)
+		return left.take(o.ToString, maxText)
 	case o.Value != nil:
 		return plainOf(o.Value, left, depth+1)
 	case len(o.Adapted)+len(o.Extended) == 0:
-		return cut(o.ToString, maxText)
+		return left.take(o.ToString, maxText)
 	}
 	out := map[string]any{}
 	for _, list := range [][]clixml.Property{o.Adapted, o.Extended} { // extended members hide adapted ones
 		for _, p := range list {
-			if *left <= 0 {
+			if left.full() {
 				break
 			}
-			out[cut(p.Name, 512)] = plainOf(p.Value, left, depth+1)
+			out[left.take(p.Name, 512)] = plainOf(p.Value, left, depth+1)
 		}
 	}
 	return out
+}
+
+// plainWeight is about what a plain value holds, in bytes.
+func plainWeight(v any) int {
+	const each = 48
+	w := each
+	switch x := v.(type) {
+	case string:
+		w += len(x)
+	case []any:
+		for _, item := range x {
+			w += plainWeight(item)
+		}
+	case map[string]any:
+		for name, item := range x {
+			w += each + len(name) + plainWeight(item)
+		}
+	}
+	return w
 }

@@ -105,13 +105,17 @@ func (s *Session) Commands(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	var out []string
+	read := 0
 	for _, v := range reply.outputs {
 		for _, item := range items(v) {
+			if read++; read > maxOutputs {
+				break
+			}
 			name := text(item, "Name")
 			if name == "" {
 				name = cut(strings.TrimSpace(clixml.Text(item)), 128)
 			}
-			if name != "" && !slices.Contains(out, name) && len(out) < maxOutputs {
+			if name != "" && !slices.Contains(out, name) {
 				out = append(out, name)
 			}
 		}
@@ -136,6 +140,9 @@ func (s *Session) CommandSyntax(ctx context.Context, cmdlet string) (Syntax, err
 	}
 	var out Syntax
 	for _, v := range reply.outputs {
+		if len(out.Text) > maxText {
+			break
+		}
 		out.Text += clixml.Text(v) + "\n"
 	}
 	out.Text = cut(strings.TrimSpace(out.Text), maxText)

@@ -148,6 +148,24 @@ func TestReplies(t *testing.T) {
 	}
 }
 
+// TestRepliesInOtherWords: prefixes are free, and XML has several ways to say one thing.
+func TestRepliesInOtherWords(t *testing.T) {
+	const text = `<?xml version="1.0" encoding="utf-8"?><!-- a -->
+<Envelope xmlns="http://www.w3.org/2003/05/soap-envelope" xmlns:q1="http://schemas.xmlsoap.org/ws/2004/08/addressing"><Header>
+<q1:Action><![CDATA[urn:x]]>Resp<!-- b -->onse</q1:Action><q1:RelatesTo>&#x75;uid:aa</q1:RelatesTo><other xmlns="urn:o"><q1:RelatesTo>uuid:bb</q1:RelatesTo></other></Header>
+<Body><ReceiveResponse xmlns="http://schemas.microsoft.com/wbem/wsman/1/windows/shell" xmlns:rsp="urn:not-the-shell">
+<rsp:Stream Name="stdout" CommandId="CM">eA==</rsp:Stream>
+<Stream CommandId="CM" Name='stdout'>YW<!-- c --><![CDATA[Jj]]></Stream><CommandState State="http://schemas.microsoft.com/wbem/wsman/1/windows/shell/CommandState/Done"/></ReceiveResponse></Body></Envelope>`
+	body, err := parseReply([]byte(text), "urn:x", "uuid:AA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := parseReceived(body, "CM")
+	if err != nil || !r.done || len(r.data) != 1 || string(r.data[0]) != "abc" {
+		t.Errorf("got %v, %v", r, err)
+	}
+}
+
 func TestFaults(t *testing.T) {
 	_, err := parseReply([]byte(faultXML("uuid:AA", "2150858793", "text")), "urn:x", "uuid:AA")
 	var f *Fault
@@ -186,6 +204,7 @@ func TestReceived(t *testing.T) {
 	}
 	for name, inner := range map[string]string{
 		"another command": `<rsp:ReceiveResponse><rsp:Stream Name="stdout" CommandId="OTHER">YQ==</rsp:Stream></rsp:ReceiveResponse>`,
+		"another's end":   `<rsp:ReceiveResponse><rsp:CommandState CommandId="OTHER" State="` + stateDone + `"/></rsp:ReceiveResponse>`,
 		"not base64":      `<rsp:ReceiveResponse><rsp:Stream Name="stdout" CommandId="CM">?</rsp:Stream></rsp:ReceiveResponse>`,
 		"no answer":       ``,
 	} {

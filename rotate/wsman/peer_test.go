@@ -42,6 +42,7 @@ const (
 	away     // the fault of a shell that was disconnected
 	faulty   // the fault in peer.code
 	hollow   // an answer with nothing in it
+	twice    // the answer, and after it once more
 	huge     // an answer with a body one byte larger than any may be
 )
 
@@ -68,6 +69,7 @@ type peer struct {
 	mute   func(n int) bool // the connection dies right after the n-th AUTHENTICATE, counted from 1
 	code   uint32           // of faulty
 	slow   bool             // the client reads one byte at a time
+	ahead  bool             // what the server writes waits for the client, as in the buffers of TCP
 
 	mu         sync.Mutex
 	core       *psrp.ServerCore
@@ -135,6 +137,11 @@ func (p *peer) config() Config {
 			p.mu.Lock()
 			p.conns++
 			p.mu.Unlock()
+			if p.ahead {
+				q := &queued{Conn: server, out: make(chan []byte, 64)}
+				p.wg.Go(q.drain)
+				server = q
+			}
 			p.wg.Go(func() { p.connection(&tapped{Conn: server, p: p}) })
 			if p.slow {
 				return &slowConn{Conn: client, r: iotest.OneByteReader(client)}, nil
@@ -142,6 +149,30 @@ func (p *peer) config() Config {
 			return client, nil
 		},
 	}
+}
+
+// queued is a connection that takes what is written before it is read.
+type queued struct {
+	net.Conn
+	out  chan []byte
+	once sync.Once
+}
+
+func (c *queued) Write(b []byte) (int, error) {
+	c.out <- bytes.Clone(b)
+	return len(b), nil
+}
+
+func (c *queued) drain() {
+	for b := range c.out {
+		_, _ = c.Conn.Write(b) // fails when the client has gone
+	}
+	_ = c.Conn.Close()
+}
+
+func (c *queued) Close() error {
+	c.once.Do(func() { close(c.out) })
+	return nil
 }
 
 type slowConn struct {
@@ -373,6 +404,14 @@ func (p *peer) request(nc net.Conn, sec *security, plain []byte) bool {
 		return false
 	}
 	reply(nc, status, "", sealedType, sealed)
+	if what == twice {
+		again, err := sealBody(sec, []byte(answer))
+		if err != nil {
+			p.t.Errorf("peer: %v", err)
+			return false
+		}
+		reply(nc, status, "", sealedType, again)
+	}
 	return true
 }
 

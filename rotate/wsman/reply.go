@@ -215,6 +215,9 @@ func parseReceived(body *element, command string) (received, error) {
 			}
 			r.data = append(r.data, b)
 		case e.name.Space == nsShell && e.name.Local == "CommandState":
+			if id := e.attr("CommandId"); id != "" && !strings.EqualFold(id, command) {
+				return r, errors.New("wsman: a Receive was answered with another command's state")
+			}
 			r.done = r.done || e.attr("State") == stateDone
 		}
 	}

@@ -193,6 +193,10 @@ func (s *Session) call(ctx context.Context, t lane, r request, once bool) (body 
 	s.rec.exchange(ctx, r, begun, envelope, reply, sent, err)
 	if err == nil {
 		body, err = parseReply(reply, r.action, messageID)
+		var f *Fault
+		if err != nil && !errors.As(err, &f) {
+			_ = t.Close() // whatever that answered, the one to this request may still come, and would be taken for the next
+		}
 	}
 	s.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "exchange",
 		slog.String("operation", r.name), slog.Int("out", len(envelope)), slog.Int("in", len(reply)),

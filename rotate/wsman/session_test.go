@@ -323,6 +323,43 @@ func TestLostAnswersAreReported(t *testing.T) {
 	}
 }
 
+// TestAnsweredTwice: what comes unasked is taken for the answer to the next request, whose own answer would then be taken for
+// that of the one after it, and so on until the recovery window ends.
+func TestAnsweredTwice(t *testing.T) {
+	for _, op := range []string{"Create", "Receive", "Command"} {
+		t.Run(op, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPeer(t)
+				p.serve, p.ahead = countTo(60), true
+				once := true
+				p.goes = func(o string, n int) action {
+					if o == op && once && (o != "Receive" || n == 5) {
+						once = false
+						return twice
+					}
+					return fine
+				}
+				s := mustDial(t, p)
+				begun := time.Now()
+				r := s.Invoke(t.Context(), readOnly, Options{})
+				got := outputs(r)
+				result, err := r.Result()
+				if err != nil || int(result.Lost)+len(got) != 60 || result.Lost > 10 {
+					t.Errorf("%d records, result %+v, %v", len(got), result, err)
+				}
+				if took := time.Since(begun); took > 8*time.Minute {
+					t.Errorf("took %v", took)
+				}
+				if err := errOf(s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true}).Result()); err != nil {
+					t.Errorf("the next command: %v", err)
+				}
+				_ = s.Close(t.Context())
+				p.wg.Wait()
+			})
+		})
+	}
+}
+
 // TestLostAnswersOfThePool: what the pool said once is not waited for until the recovery window ends.
 func TestLostAnswersOfThePool(t *testing.T) {
 	world(t, func(t *testing.T, p *peer) {

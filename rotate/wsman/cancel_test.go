@@ -1,0 +1,67 @@
+package wsman
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/certstamp/certstamp/rotate/psrp"
+	"github.com/certstamp/certstamp/rotate/psrp/clixml"
+)
+
+// TestCancelledAtEachRequest: whatever a changing command waits for when it is cancelled, it lets go at once, was sent once at
+// most, says that its outcome is unknown exactly when it may have been taken, and leaves no connection behind. A goroutine left
+// behind would keep the bubble from ending.
+func TestCancelledAtEachRequest(t *testing.T) {
+	cmd := psrp.Command{Name: "Set-BmcCredential", Params: []psrp.Param{{Name: "BmcPassword", Value: clixml.NewSecureString("made up")}}}
+	for _, what := range []action{fine, resetBefore, resetAfter, silence, status503, garbage} {
+		cancelled := true
+		for at := 1; cancelled; at++ {
+			cancelled = false
+			synctest.Test(t, func(t *testing.T) {
+				p := newPeer(t)
+				p.unrecorded = true
+				p.serve = countTo(5)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				total, wrong := 0, ""
+				var when time.Time
+				p.goes = func(op string, n int) action {
+					p.mu.Lock()
+					defer p.mu.Unlock()
+					if total++; total != at {
+						return fine
+					}
+					cancelled, wrong, when = true, op, time.Now()
+					cancel()
+					return what
+				}
+				s, err := Dial(ctx, p.config())
+				if err == nil {
+					r := s.Invoke(ctx, cmd, Options{AtMostOnce: true})
+					var result psrp.Result
+					result, err = r.Result()
+					taken := p.operations("Command") > 0 // it reached the peer, whatever became of it
+					if unknown := errors.Is(err, psrp.ErrOutcomeUnknown); cancelled && unknown != taken || result.Sent != taken || p.operations("Command") > 1 {
+						t.Errorf("%d at request %d, %s: %d commands, result %+v, %v", what, at, wrong, p.operations("Command"), result, err)
+					}
+				}
+				if cancelled && (!errors.Is(err, context.Canceled) || time.Since(when) > 2*closeTimeout) {
+					t.Errorf("%d at request %d, %s: %v after %v", what, at, wrong, err, time.Since(when))
+				}
+				if !cancelled && err != nil {
+					t.Errorf("%d, not cancelled: %v", what, err)
+				}
+				if s != nil {
+					_ = s.Close(ctx)
+				}
+				if p.operations("Signal") != 0 {
+					t.Errorf("%d at request %d, %s: operations %v", what, at, wrong, p.log)
+				}
+				p.wg.Wait()
+			})
+		}
+	}
+}

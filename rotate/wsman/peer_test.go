@@ -66,10 +66,11 @@ type peer struct {
 	serve  func(*peer, psrp.PipelineRequested)
 	noSeal int // the status with which a sealed body inside TLS is refused; negative: the connection ends
 	pool   psrp.ServerConfig
-	mute   func(n int) bool // the connection dies right after the n-th AUTHENTICATE, counted from 1
-	code   uint32           // of faulty
-	slow   bool             // the client reads one byte at a time
-	ahead  bool             // what the server writes waits for the client, as in the buffers of TCP
+	mute   func(n int) bool                                                           // the connection dies right after the n-th AUTHENTICATE, counted from 1
+	code   uint32                                                                     // of faulty
+	slow   bool                                                                       // the client reads one byte at a time
+	dress  func(op string, n int, status int, sealed []byte) (http string, last bool) // an answer in other words; last: the connection ends with it
+	ahead  bool                                                                       // what the server writes waits for the client, as in the buffers of TCP
 
 	mu         sync.Mutex
 	core       *psrp.ServerCore
@@ -402,6 +403,12 @@ func (p *peer) request(nc net.Conn, sec *security, plain []byte) bool {
 	if err != nil {
 		p.t.Errorf("peer: %v", err)
 		return false
+	}
+	if p.dress != nil {
+		if text, last := p.dress(op, n, status, sealed); text != "" {
+			_, _ = io.WriteString(nc, text)
+			return !last
+		}
 	}
 	reply(nc, status, "", sealedType, sealed)
 	if what == twice {

@@ -259,6 +259,8 @@ func (s *Server) syntax(d *cmdlet) string {
 	b.WriteString("\r\n" + d.name)
 	for _, p := range s.parametersOf(d) {
 		switch {
+		case p.unnamed:
+			b.WriteString(" <Object>")
 		case p.kind == toggle:
 			fmt.Fprintf(&b, " [-%s]", p.name)
 		case p.mandatory:

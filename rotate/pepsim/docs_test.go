@@ -73,6 +73,26 @@ func TestThePageNamesEveryKey(t *testing.T) {
 		}
 	}
 
+	_, cmdlets, _ := strings.Cut(page, "\n## Cmdlets\n")
+	cmdlets, _, _ = strings.Cut(cmdlets, "\n## ")
+	var named []string
+	for _, m := range regexp.MustCompile("`([A-Z][A-Za-z]+-[A-Z][A-Za-z]+)`").FindAllStringSubmatch(cmdlets, -1) {
+		named = append(named, m[1])
+	}
+	exists := func(name string) bool {
+		return slices.ContainsFunc(slices.Concat(others(), table()), func(d cmdlet) bool { return d.name == name })
+	}
+	for _, name := range named {
+		if !exists(name) {
+			t.Errorf("the page has the cmdlet %q, which does not exist", name)
+		}
+	}
+	for _, d := range others() {
+		if d.name != "Get-CloudAdminUserList" && !slices.Contains(named, d.name) {
+			t.Errorf("%s is not on the page", d.name)
+		}
+	}
+
 	_, example, _ := strings.Cut(page, "```yaml\n")
 	example, _, _ = strings.Cut(example, "```")
 	sc, err := ReadScenario([]byte(example))

@@ -20,11 +20,14 @@ const (
 	number
 	secureString
 	credential
+	byteArray
+	anything
 )
 
-// parameter is one named parameter of a cmdlet.
+// parameter is one parameter of a cmdlet.
 type parameter struct {
 	name      string
+	unnamed   bool // no document names it: it is given by its position, and its name is ours
 	kind      kind
 	mandatory bool
 	from      int // first release that has it, 0: always
@@ -326,6 +329,7 @@ func match(list []parameter, name string) *parameter {
 	var found *parameter
 	for i, p := range list {
 		switch {
+		case p.unnamed:
 		case strings.EqualFold(p.name, name):
 			return &list[i]
 		case len(name) < len(p.name) && strings.EqualFold(p.name[:len(name)], name):
@@ -382,6 +386,23 @@ func convert(k kind, v any) (any, bool) {
 		if x, ok := clixml.CredentialOf(v); ok {
 			return x, true
 		}
+	case byteArray:
+		switch x := v.(type) {
+		case []byte:
+			return x, true
+		case *clixml.Object: // a Byte[] that its client has taken apart
+			b := make([]byte, len(x.List))
+			for i, item := range x.List {
+				one, ok := item.(uint8)
+				if !ok {
+					return nil, false
+				}
+				b[i] = one
+			}
+			return b, len(b) > 0
+		}
+	case anything:
+		return v, v != nil
 	}
 	return nil, false
 }

@@ -33,6 +33,12 @@ func others() []cmdlet {
 			{name: "FromDate", kind: text},
 			{name: "ToDate", kind: text},
 		}},
+		{name: "Set-GraphApplication", run: accepted, parameters: []parameter{
+			{name: "ApplicationIdentifier", kind: text},
+			{name: "ClientCertificates", kind: anything},
+		}},
+		{name: "Import-AdminHostingServiceCert", from: 1808, run: accepted, parameters: hostingCertificate},
+		{name: "Import-UserHostingServiceCert", from: 1808, run: accepted, parameters: hostingCertificate},
 		{name: "Get-FormatData", builtin: true, run: silent, parameters: []parameter{{name: "TypeName", kind: textList}}},
 		{name: "Select-Object", builtin: true, run: silent, parameters: []parameter{
 			{name: "Property", kind: textList},
@@ -45,6 +51,17 @@ func others() []cmdlet {
 		{name: "Clear-Host", builtin: true, run: silent},
 		{name: "Exit-PSSession", builtin: true, run: silent},
 	}
+}
+
+// hostingCertificate is the PFX and its password. The documents call both cmdlets with two values and no name.
+var hostingCertificate = []parameter{
+	{name: "PFX", unnamed: true, kind: byteArray, mandatory: true},
+	{name: "password", unnamed: true, kind: secureString, mandatory: true},
+}
+
+// accepted takes what its parameters take, and does nothing: no document says what it changes or answers.
+func accepted(ctx context.Context, c *call) error {
+	return c.write(ctx, psrp.Output{Value: Mark + ": " + c.name + " was taken, and changes nothing here"})
 }
 
 // silent is a command that has nothing to say when nothing comes through the pipe.

@@ -3,8 +3,11 @@ package pepsim
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/certstamp/certstamp/internal/secret"
 	"github.com/certstamp/certstamp/rotate/psrp"
@@ -101,5 +104,65 @@ func TestAsJobAnswersAtOnce(t *testing.T) {
 	r.serves("new")
 	if h := r.history.String(); strings.Count(h, `"event":"job-ended"`) != 1 {
 		t.Errorf("the end of the job is not there once\n%s", h)
+	}
+}
+
+// TestCertificatesOfTheExtensionHost: the documents give the two values without a name, so the endpoint's own names stay unknown.
+func TestCertificatesOfTheExtensionHost(t *testing.T) {
+	r := newRehearsal(t, nil)
+	s := r.dial()
+	password := param("", clixml.NewSecureString("made up"))
+	apart := &clixml.Object{Types: []string{"System.Byte[]"}, Container: clixml.List, List: []any{uint8(48), uint8(130)}}
+	for name, c := range map[string]struct {
+		params []psrp.Param
+		fails  string
+	}{
+		"as the documents do":         {[]psrp.Param{param("", []byte("0")), password}, ""},
+		"bytes taken apart":           {[]psrp.Param{param("", apart), password}, ""},
+		"no password":                 {[]psrp.Param{param("", []byte("0"))}, "MissingMandatoryParameter"},
+		"a password in clear":         {[]psrp.Param{param("", []byte("0")), param("", "made up")}, "CannotConvertArgument"},
+		"a path in place of the file": {[]psrp.Param{param("", `C:\cert.pfx`), password}, "CannotConvertArgument"},
+		"a list of something else":    {[]psrp.Param{param("", &clixml.Object{Container: clixml.List, List: []any{"0"}}), password}, "CannotConvertArgument"},
+		"a name that nobody knows":    {[]psrp.Param{param("PFX", []byte("0")), password}, "NamedParameterNotFound"},
+		"one value too many":          {[]psrp.Param{param("", []byte("0")), password, password}, "PositionalParameterNotFound"},
+	} {
+		for _, cmdlet := range []string{"Import-AdminHostingServiceCert", "Import-UserHostingServiceCert"} {
+			_, err := r.server.bind(r.server.find(cmdlet), c.params) // our own client sends no parameter without its name
+			var refused *terminating
+			if errors.As(err, &refused); (refused == nil) != (c.fails == "") || refused != nil && !strings.HasPrefix(refused.ID, c.fails) {
+				t.Errorf("%s, %s: %v", cmdlet, name, err)
+			}
+		}
+	}
+	if got := r.run(s, "Get-Command", param("Name", "Import-UserHostingServiceCert"), param("Syntax", true)); len(got.output) != 1 || strings.Contains(got.output[0], "PFX") {
+		t.Errorf("%+v", got)
+	}
+	if got := r.run(s, "Set-GraphApplication", param("ApplicationIdentifier", "S-1-5-21"), param("ClientCertificates", apart)); got.err != nil || !strings.HasPrefix(got.output[0], Mark) {
+		t.Errorf("%+v", got)
+	}
+
+	old := newRehearsal(t, func(c *Config) { c.Version = "1.1807.0.76" })
+	if d := old.server.find("Import-AdminHostingServiceCert"); d != nil {
+		t.Errorf("1807: %+v", d)
+	}
+}
+
+// TestTheEndpointShowsWhatIsDocumented: the cmdlets that the documents of the endpoint name (PEPREF, PEP-2012, ROT-2210, APP-2410,
+// EXT-1808), but for those of support sessions, and none that is not documented.
+func TestTheEndpointShowsWhatIsDocumented(t *testing.T) {
+	want := strings.Fields(`Start-SecretRotation Get-ActionStatus Test-AzureStack Get-AzureStackStampInformation Get-AzureStackLog Set-BmcCredential
+		New-CloudAdminUser Set-CloudAdminUserPassword Remove-CloudAdminUser Get-CloudAdminUserList Close-PrivilegedEndpoint Set-GraphApplication
+		Import-AdminHostingServiceCert Import-UserHostingServiceCert Get-AzureStackUpdateStatus
+		Get-Command Get-Help Get-FormatData Select-Object Measure-Object Out-Default Clear-Host Exit-PSSession`)
+	r := newRehearsal(t, nil)
+	var got []string
+	for _, v := range r.run(r.dial(), "Get-Command").values {
+		o, _ := v.(*clixml.Object)
+		got = append(got, o.Text("Name"))
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -146,10 +146,10 @@ func (a *app) pep(ctx context.Context, k asking, args []string) error {
 	case errors.As(err, &failed):
 		a.doc.Stamps = append(a.doc.Stamps, report.Stamp{Stamp: name, Simulated: cfg.Simulated, Errors: []string{errorText(failed.Record)}})
 		return fail(exitRefused, "cmdlet", err, "")
+	case k.unplanned != "" && pep.Unknown(err): // also when interrupted: the cmdlet runs on
+		return fail(exitUnknown, "unknown", err, "find out what it did before you run it again")
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case k.unplanned != "" && pep.Unknown(err):
-		return fail(exitUnknown, "unknown", err, "find out what it did before you run it again")
 	}
 	return environment("network", err, "")
 }

@@ -1,10 +1,13 @@
 package cli_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/certstamp/certstamp/cmd/internal/cli"
 	"github.com/certstamp/certstamp/cmd/internal/report"
 )
 
@@ -98,4 +101,34 @@ func TestOtherEndpoint(t *testing.T) {
 	}
 	// At a stamp's own endpoint the table is the limit.
 	s.check(s.run(nil, "pep", "Get-Weather", "--host", s.s.Hosts[0], "--user", `SIMULATED\CloudAdmin`, "--password", "env:PEP_PASSWORD"), 2, "not a cmdlet of the privileged endpoint")
+}
+
+// TestInterruptedPEP: what only reads is over when it is interrupted; what may change something may do so still.
+func TestInterruptedPEP(t *testing.T) {
+	for _, row := range []struct {
+		cmdlet []string
+		code   int
+		says   []string
+	}{
+		{[]string{"Test-AzureStack"}, 130, []string{"interrupted"}},
+		{[]string{"Get-AzureStackLog", "--unplanned", "a case"}, 5, []string{"outcome of the command is unknown", "find out what it did"}},
+	} {
+		spec := east
+		spec.Speed, spec.Extra = 300, "streams: "+row.cmdlet[0]+"\n" // it speaks, and then takes seconds
+		s := newStand(t, spec)
+		s.simulate()
+		ctx, leave := context.WithCancel(t.Context())
+		var said lines
+		said.on = func(line string) {
+			if strings.HasPrefix(line, "warning: ") {
+				leave()
+			}
+		}
+		code := cli.Main(ctx, append([]string{"pep", "--stamp", s.name()}, row.cmdlet...), cli.Env{
+			Stdin: strings.NewReader(""), Stdout: &said, Stderr: &said, Dir: s.w.Repo, Now: time.Now, Version: "test",
+			Getenv: func(name string) string { return s.w.Secrets[name] },
+		})
+		leave()
+		s.check(answer{code: code, stdout: said.String()}, row.code, row.says...)
+	}
 }

@@ -2,12 +2,14 @@ package pep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/certstamp/certstamp/internal/amount"
 	"github.com/certstamp/certstamp/internal/plan"
@@ -69,9 +71,9 @@ func command(call plan.Call, secrets Secrets) (psrp.Command, error) {
 func value(p plan.Parameter, secrets Secrets) (any, error) {
 	switch p.Type {
 	case typeString:
-		return p.Value, nil
+		return p.Value, written(p.Value)
 	case typeStringList:
-		return slices.Clone(p.Values), nil
+		return slices.Clone(p.Values), written(p.Values...)
 	case typeSwitch:
 		return true, nil
 	case typeInt:
@@ -88,6 +90,9 @@ func value(p plan.Parameter, secrets Secrets) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := written(v.Reveal(), p.Value); err != nil {
+			return nil, err
+		}
 		s := clixml.NewSecureString(v.Reveal())
 		if p.Type == typeSecureString {
 			return s, nil
@@ -98,6 +103,14 @@ func value(p plan.Parameter, secrets Secrets) (any, error) {
 		return clixml.Credential{User: p.Value, Password: s}, nil
 	}
 	return nil, fmt.Errorf("type %q is not known", p.Type)
+}
+
+// written refuses what no document can hold. It does not repeat it, because it may be a secret.
+func written(texts ...string) error {
+	if slices.ContainsFunc(texts, func(s string) bool { return !utf8.ValidString(s) }) {
+		return errors.New("the text is not valid UTF-8")
+	}
+	return nil
 }
 
 // Resolvable reports whether every secret of a call can be had, before anything else is done.

@@ -385,6 +385,29 @@ func TestMissingSecretIsNamedNotSent(t *testing.T) {
 	}
 }
 
+// TestWhatIsNotTextIsNotSent: nothing that cannot be written is found out only after the login.
+func TestWhatIsNotTextIsNotSent(t *testing.T) {
+	bad := func(string) (secret.Value, error) { return secret.New("hunter\xff2"), nil }
+	for _, p := range []plan.Parameter{
+		{Name: "A", Type: "String", Value: "\xff"},
+		{Name: "A", Type: "StringList", Values: []string{"a", "\xc3"}},
+		{Name: "A", Type: "PSCredential", Value: "u\xff", Secret: "env:PEP_X"},
+		{Name: "A", Type: "SecureString", Secret: "env:PEP_X"},
+		{Name: "A", Type: "PSCredential", Value: "u", Secret: "env:PEP_X"},
+	} {
+		secrets := known
+		if p.Type != "String" && p.Value == "u" || p.Type == "SecureString" {
+			secrets = bad
+		}
+		f := &fake{}
+		call := plan.Call{Cmdlet: "Get-Xy", Parameters: []plan.Parameter{p}}
+		_, err := New(f).Invoke(t.Context(), call, secrets, nil)
+		if early := Resolvable(call, secrets); err == nil || early == nil || len(f.sent) != 0 || strings.Contains(err.Error(), "hunter") || !strings.Contains(err.Error(), "UTF-8") {
+			t.Errorf("%s: %v, %v, %d sent", p.Type, err, early, len(f.sent))
+		}
+	}
+}
+
 func TestErrorsAreToldApart(t *testing.T) {
 	null := psrp.ErrorRecord{Message: "Cannot bind argument to parameter 'Path' because it is null.", ID: "ParameterArgumentValidationErrorNullNotAllowed,Test-Certificate"}
 	for name, row := range map[string]struct {

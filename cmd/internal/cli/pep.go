@@ -234,7 +234,7 @@ func loopback(host string) bool {
 		host = h
 	}
 	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }
 
 // noteUnplanned writes down what a person does outside every plan, before it is done.
@@ -366,6 +366,9 @@ func parameter(q policies.CmdletParameter, value string, given bool) (plan.Param
 	}
 	if q.Type == "StringList" {
 		out.Values = strings.Split(value, ",")
+		if slices.Contains(out.Values, "") {
+			return out, fmt.Errorf("%s has an empty item: write %s=A,B", q.Name, q.Name)
+		}
 		return out, nil
 	}
 	out.Value = value

@@ -51,6 +51,21 @@ func TestPEP(t *testing.T) {
 		}
 	}
 
+	for _, row := range [][]string{
+		{"Include=", "an empty item"},
+		{"Include=AzsStore,,AzsInfraCapacity", "an empty item"},
+		{"TimeoutSeconds=five", "not a number"},
+		{"TimeoutSeconds=99999999999", "not a number"},
+		{"List=no", "is a switch"},
+		{"Group=\xff", "UTF-8"},
+		{"Nothing=1", "has no parameter"},
+		{"ServiceAdminCredentials=me", "credential:USER,env:PEP_X"},
+		{"ServiceAdminCredentials=credential:me,env:PFX_PASSWORD", "ServiceAdminCredentials"},
+	} {
+		s.check(s.run(nil, with("Test-AzureStack", row[0])...), 2, row[1])
+	}
+	s.check(s.run(nil, with("Test-AzureStack", "Group=A", "group=B")...), 2, "given twice")
+
 	// An error record that did not end the cmdlet is an answer that nobody should take for one.
 	a = s.run(nil, with("Get-ActionStatus", "Start-SecretRotation")...)
 	s.check(a, 1, "completed with 1 error record,", "No action plan was found")
@@ -84,6 +99,10 @@ func TestOtherEndpoint(t *testing.T) {
 	at := []string{"--host", s.s.Hosts[0], "--user", `SIMULATED\CloudAdmin`, "--password", "env:PEP_PASSWORD", "--configuration", "Maintenance"}
 	with := func(list ...string) []string { return append([]string{"pep"}, append(list, at...)...) }
 	s.check(s.run(nil, with("--list")...), 0, "Test-AzureStack", "yes")
+	_, port, _ := strings.Cut(s.s.Hosts[0], ":")
+	for _, host := range []string{"LocalHost:" + port, "[::ffff:127.0.0.1]:" + port} { // other ways to write the same simulator
+		s.check(s.run(nil, append([]string{"pep", "--list", "--host", host}, at[2:]...)...), 0, "yes")
+	}
 	s.check(s.run(nil, with("Get-ActionStatus", "--syntax")...), 0, "FunctionName")
 	s.check(s.run(nil, with("Get-Weather", "Where=list:here,there", "Days=int:3", "Wind")...), 1, "Get-Weather", "not recognized")
 	s.check(s.run(nil, with("Set-Weather", "Sun")...), 1, "--unplanned")

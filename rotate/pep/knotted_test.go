@@ -71,7 +71,7 @@ func TestKeptRecordsAreBoundedInBytes(t *testing.T) {
 	reply, err := New(&fake{records: records}).invoke(t.Context(), psrp.Command{Name: "Get-X"}, false, nil)
 	held := 0
 	for _, r := range reply.Records {
-		held += r.weight()
+		held += r.Size()
 	}
 	if err != nil || held > maxHeld+1<<20 || len(reply.Records) < 100 || reply.Dropped+len(reply.Records) != len(records) {
 		t.Errorf("%d bytes in %d records are kept, %d dropped: %v", held, len(reply.Records), reply.Dropped, err)

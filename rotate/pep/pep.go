@@ -131,11 +131,11 @@ func (s *Session) invoke(ctx context.Context, cmd psrp.Command, once bool, sink 
 			reply.Dropped += n / 2
 			held = 0
 			for _, r := range reply.Records {
-				held += r.weight()
+				held += r.Size()
 			}
 		}
 		reply.Records = append(reply.Records, record)
-		held += record.weight()
+		held += record.Size()
 		if sink != nil {
 			sink(record)
 		}

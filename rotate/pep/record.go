@@ -98,8 +98,8 @@ func recordOf(r psrp.Record) Record {
 	return Record{Kind: UnreadableRecord, Text: fmt.Sprintf("a record of unknown kind %T", r)}
 }
 
-// weight is about what a record holds, in bytes. A small message can make a large record, by naming one text many times.
-func (r Record) weight() int {
+// Size is about what a record holds, in bytes. A small message can make a large record, by naming one text many times.
+func (r Record) Size() int {
 	w := 256 + len(r.Text) + plainWeight(r.Object)
 	if e := r.Error; e != nil {
 		for _, text := range []string{e.Message, e.ID, e.Exception, e.Activity, e.Reason, e.TargetName, e.TargetType, e.RecommendedAction, e.StackTrace} {

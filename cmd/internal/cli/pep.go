@@ -111,12 +111,9 @@ func (a *app) pep(ctx context.Context, k asking, args []string) error {
 	defer func() { _ = session.Close(ctx) }()
 	stream := slices.Contains(a.formats, "text")
 	a.doc.Streamed = stream
+	held := 0
 	sink := func(r pep.Record) {
-		kept := report.Record{Stream: string(r.Kind), Value: r.Text, Object: r.Object}
-		if r.Error != nil {
-			kept.Detail = errorText(*r.Error)
-		}
-		a.doc.Records = append(a.doc.Records, kept)
+		keepRecord(a.doc, r, &held)
 		if stream {
 			for l := range strings.Lines(r.Text) {
 				_, _ = fmt.Fprintf(a.out, "%s: %s\n", r.Kind, strings.TrimRight(l, "\r\n"))
@@ -130,6 +127,9 @@ func (a *app) pep(ctx context.Context, k asking, args []string) error {
 	reply, err := run(ctx, call, a.secrets, sink)
 	if reply.Lost > 0 {
 		a.progress("lost on the way from the endpoint: %s", amount.Of(int(reply.Lost), "message"))
+	}
+	if n := a.doc.LeftOut; n > 0 {
+		a.progress("too much for a report, which lacks the last: %s", amount.Of(n, "record"))
 	}
 	var failed *pep.CommandError
 	switch {
@@ -152,6 +152,22 @@ func (a *app) pep(ctx context.Context, k asking, args []string) error {
 		return ctx.Err()
 	}
 	return environment("network", err, "")
+}
+
+// mostRecorded bounds in bytes what a report holds of records; the text is printed as it comes.
+const mostRecorded = 64 << 20
+
+// keepRecord puts a record into the document, or counts it there when those before it were too much.
+func keepRecord(d *report.Document, r pep.Record, held *int) {
+	if *held += r.Size(); *held > mostRecorded {
+		d.LeftOut++
+		return
+	}
+	kept := report.Record{Stream: string(r.Kind), Value: r.Text, Object: r.Object}
+	if r.Error != nil {
+		kept.Detail = errorText(*r.Error)
+	}
+	d.Records = append(d.Records, kept)
 }
 
 // mayAsk holds a cmdlet against the table: what reads may run, what may change something needs a reason and a person.

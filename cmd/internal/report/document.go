@@ -31,6 +31,7 @@ type Document struct {
 	Matrix        *Matrix                `json:"matrix,omitempty"` // the jobs that a pipeline makes of the stamps
 	Rules         []validate.Explanation `json:"rules,omitempty"`
 	Records       []Record               `json:"records,omitempty"`
+	LeftOut       int                    `json:"recordsLeftOut,omitempty"` // records that came after as many bytes of them as a document holds
 	Cmdlets       []Cmdlet               `json:"cmdlets,omitempty"`
 	Streamed      bool                   `json:"-"`               // the records were printed as they came
 	Files         []string               `json:"files,omitempty"` // what the command wrote

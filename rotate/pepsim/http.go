@@ -237,7 +237,7 @@ func openBody(s *sealing, b []byte) ([]byte, error) {
 		return nil, errors.New("no length")
 	}
 	const signed = 16
-	if len(rest) < 4+signed || binary.LittleEndian.Uint32(rest) != signed || len(rest) < 4+signed+length {
+	if len(rest) < 4+signed || binary.LittleEndian.Uint32(rest) != signed || len(rest)-4-signed < length {
 		return nil, errors.New("the signature or the end is missing")
 	}
 	return s.unseal(rest[4+signed:4+signed+length], rest[4:4+signed])

@@ -54,6 +54,23 @@ func TestSealedBodiesAreChecked(t *testing.T) {
 	}
 }
 
+// TestSealedBodiesThatLie: the header of a sealed body is not sealed, so its length may be anything.
+func TestSealedBodiesThatLie(t *testing.T) {
+	s, err := newSealing(bytes.Repeat([]byte{0x55}, 16))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, length := range []string{"9", "9223372036854775807", "9223372036854775800", "-1", "99999999999999999999", ""} {
+		b := bytes.Replace(sealedBody(8, make([]byte, 8), make([]byte, 16)), []byte("Length=8"), []byte("Length="+length), 1)
+		if length == "9" {
+			b = b[:len(b)-len(boundaryLine)-4]
+		}
+		if _, err := openBody(s, b); err == nil {
+			t.Errorf("length %q was taken", length)
+		}
+	}
+}
+
 // TestRefusalsSayWhy: the client hears a fault, log and history the reason.
 func TestRefusalsSayWhy(t *testing.T) {
 	for _, tt := range []struct {

@@ -42,6 +42,7 @@ const (
 	away     // the fault of a shell that was disconnected
 	faulty   // the fault in peer.code
 	hollow   // an answer with nothing in it
+	spent    // the command is done, and nothing says how
 	twice    // the answer, and after it once more
 	huge     // an answer with a body one byte larger than any may be
 )
@@ -383,7 +384,10 @@ func (p *peer) request(nc net.Conn, sec *security, plain []byte) bool {
 	if what == hollow {
 		answer, status = answerXML(act+"Response", id, `<rsp:ReceiveResponse/>`), 200
 	}
-	if what != away && what != faulty && what != hollow {
+	if what == spent {
+		answer, status = answerXML(act+"Response", id, `<rsp:ReceiveResponse><rsp:CommandState State="`+stateDone+`"/></rsp:ReceiveResponse>`), 200
+	}
+	if what != away && what != faulty && what != hollow && what != spent {
 		answer, status = p.operation(op, act, id, timeout, root.child(nsSOAP, "Body"))
 	}
 	switch what {

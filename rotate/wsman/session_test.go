@@ -455,6 +455,25 @@ func TestLostFinalAnswer(t *testing.T) {
 	})
 }
 
+// TestDoneWithoutAState: a server that says again and again that the command is done, and never how, is not asked for ever.
+func TestDoneWithoutAState(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = func(*peer, psrp.PipelineRequested) {}
+		p.goes = func(op string, n int) action {
+			if op == "Receive" && n > 1 {
+				return spent
+			}
+			return fine
+		}
+		s := mustDial(t, p)
+		_, err := s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true}).Result()
+		if !errors.Is(err, psrp.ErrOutcomeUnknown) || p.operations("Receive") != 2 {
+			t.Errorf("%v after %d answers", err, p.operations("Receive"))
+		}
+		_ = s.Close(t.Context())
+	})
+}
+
 func TestChangingCommandGoesOutOnce(t *testing.T) {
 	for _, what := range []action{resetBefore, resetAfter, garbage, status503, status401} {
 		world(t, func(t *testing.T, p *peer) {
@@ -474,6 +493,10 @@ func TestChangingCommandGoesOutOnce(t *testing.T) {
 			var unknown *psrp.OutcomeUnknownError
 			if !errors.As(err, &unknown) || !unknown.Sent || !result.Sent || !errors.Is(err, psrp.ErrOutcomeUnknown) {
 				t.Errorf("fault %d: got %+v, %v", what, result, err)
+			}
+			var elsewhere *ConnectError
+			if errors.As(err, &elsewhere) {
+				t.Errorf("fault %d: another host may be tried, says %v", what, err)
 			}
 			if n := p.operations("Command"); n != 1 {
 				t.Errorf("fault %d: %d Commands were sent", what, n)

@@ -636,6 +636,28 @@ func TestDisconnectedShellIsReconnected(t *testing.T) {
 	})
 }
 
+// TestShellThatStaysDisconnected: a server that takes each Reconnect and is disconnected all the same is not asked for ever.
+func TestShellThatStaysDisconnected(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.serve = countTo(5)
+		p.goes = func(op string, n int) action {
+			switch {
+			case op == "Receive" && n > 100:
+				return resetBefore
+			case op == "Receive" && n > 2:
+				return away
+			}
+			return fine
+		}
+		s := mustDial(t, p)
+		_, err := s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true}).Result()
+		if !errors.Is(err, psrp.ErrOutcomeUnknown) || faultCode(err) != FaultDisconnected || p.operations("Receive") > 10 {
+			t.Errorf("%v after %d answers", err, p.operations("Receive"))
+		}
+		_ = s.Close(t.Context())
+	})
+}
+
 func TestShellThatNeverOpens(t *testing.T) {
 	world(t, func(t *testing.T, p *peer) {
 		p.goes = func(op string, n int) action {

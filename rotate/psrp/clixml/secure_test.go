@@ -1,6 +1,9 @@
 package clixml
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,6 +107,18 @@ func TestSecureStringErrors(t *testing.T) {
 	for _, text := range []string{"", "AAAA", "!", "AAAAAAAAAAAAAAAAAAAAAA=="} {
 		if v, err := Unmarshal([]byte("<SS>"+text+"</SS>"), k); err == nil {
 			t.Errorf("%q: opened as %v", text, v)
+		}
+	}
+	for what, plain := range map[string][]byte{ // with the right key
+		"odd padding":          append([]byte("P\x00@\x00s\x00s\x00s"), 7, 7, 7, 7, 7, 7, 7),
+		"padding of two kinds": append([]byte("P\x00@\x00s\x00s\x00"), 8, 8, 8, 8, 8, 8, 6, 8),
+		"no padding":           append([]byte("P\x00@\x00s\x00s\x00P\x00@\x00s\x00"), 's', 0),
+		"too much padding":     append([]byte("P\x00@\x00s\x00s\x00P\x00@\x00s\x00"), 's', 18),
+	} {
+		sealed := make([]byte, len(plain))
+		cipher.NewCBCEncrypter(k.block, make([]byte, aes.BlockSize)).CryptBlocks(sealed, plain)
+		if v, err := k.Open(base64.StdEncoding.EncodeToString(sealed)); err == nil {
+			t.Errorf("%s: opened as %q", what, v.Reveal())
 		}
 	}
 	for _, n := range []int{0, 16, 31, 33} {

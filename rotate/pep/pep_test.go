@@ -325,6 +325,49 @@ func TestStartIsSentAtMostOnceAndTyped(t *testing.T) {
 	}
 }
 
+// TestEveryChangeIsSentAtMostOnce, and a question may be asked again.
+func TestEveryChangeIsSentAtMostOnce(t *testing.T) {
+	bmc := plan.Call{Cmdlet: "Set-BmcCredential", Parameters: []plan.Parameter{{Name: "BmcPassword", Type: "SecureString", Secret: "env:BMC_PASSWORD"}}}
+	transcripts := plan.Call{Cmdlet: "Close-PrivilegedEndpoint", Parameters: []plan.Parameter{
+		{Name: "TranscriptsPathDestination", Type: "String", Value: `\\fs\share`}, {Name: "Credential", Type: "PSCredential", Value: "u", Secret: "env:SHARE_PASSWORD"},
+	}}
+	for name, row := range map[string]struct {
+		run  func(s *Session) error
+		once bool
+	}{
+		"unplanned": {func(s *Session) error {
+			_, err := s.Unplanned(t.Context(), plan.Call{Cmdlet: "Get-AzureStackLog"}, known, nil)
+			return err
+		}, true},
+		"BMC":         {func(s *Session) error { _, err := s.SetBMC(t.Context(), bmc, known, nil); return err }, true},
+		"transcripts": {func(s *Session) error { return s.ArchiveTranscripts(t.Context(), transcripts, known) }, true},
+		"a question": {func(s *Session) error {
+			_, err := s.Invoke(t.Context(), plan.Call{Cmdlet: "Get-CloudAdminUserList"}, known, nil)
+			return err
+		}, false},
+	} {
+		f := &fake{}
+		if err := row.run(New(f)); err != nil || len(f.once) != 1 || f.once[0] != row.once {
+			t.Errorf("%s: %v, at most once %v", name, err, f.once)
+		}
+	}
+}
+
+// TestPathsOfARotation: the path goes into a cmdlet of the stamp, and into records of it.
+func TestPathsOfARotation(t *testing.T) {
+	for _, path := range []string{
+		"\\\\fs\\share\n\\Certificates", "\\\\fs\\share\r\\Certificates", "\\\\fs\\sh\x00are\\Certificates", `\\fs\a/b\Certificates`, `\\fs\a"b\Certificates`,
+		`\\fs\Certificates`, `fs\share\Certificates`, `\\fs\share\Certificates\AAD`, `\\fs\share\certificates`, "",
+	} {
+		if err := CheckRotation(externalCall(path)); err == nil {
+			t.Errorf("%q was taken", path)
+		}
+	}
+	if err := CheckRotation(externalCall(`\\fs\share\Certificates`)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCallsThatAreRefused(t *testing.T) {
 	bad := func(change func(*plan.Call)) plan.Call {
 		c := externalCall(`\\10.20.0.5\certs\Certificates`)
@@ -549,4 +592,27 @@ func FuzzHealthLines(f *testing.F) {
 			t.Errorf("healthy with failures: %+v", h)
 		}
 	})
+}
+
+// TestPeerFits: a simulated plan stays on this machine, and a real one leaves it, whatever kind of address a dialer gives.
+func TestPeerFits(t *testing.T) {
+	for _, row := range []struct {
+		addr            net.Addr
+		simulated, fits bool
+	}{
+		{&net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}, true, true},
+		{&net.TCPAddr{IP: net.IPv6loopback}, true, true},
+		{&net.TCPAddr{IP: net.ParseIP("::ffff:127.0.0.1")}, true, true},
+		{&net.TCPAddr{IP: net.IPv4(10, 20, 1, 11)}, true, false},
+		{&net.TCPAddr{IP: net.ParseIP("fd00::1")}, true, false},
+		{&net.UnixAddr{Name: "/tmp/s"}, true, false},
+		{nil, true, false},
+		{&net.TCPAddr{IP: net.IPv4(10, 20, 1, 11)}, false, true},
+		{&net.TCPAddr{IP: net.ParseIP("::ffff:127.0.0.1")}, false, false},
+		{&net.TCPAddr{IP: net.IPv6loopback}, false, false},
+	} {
+		if err := peerFits(row.addr, row.simulated); (err == nil) != row.fits || err != nil && !errors.Is(err, ErrPeer) {
+			t.Errorf("%v, simulated %v: %v", row.addr, row.simulated, err)
+		}
+	}
 }

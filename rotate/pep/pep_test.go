@@ -616,3 +616,31 @@ func TestPeerFits(t *testing.T) {
 		}
 	}
 }
+
+// TestAMissingCmdletIsNoAnswer: a stamp without Get-ActionStatus has not said that it never rotated anything.
+func TestAMissingCmdletIsNoAnswer(t *testing.T) {
+	for id, none := range map[string]bool{"CommandNotFoundException": false, "NamedParameterNotFound,Get-ActionStatus": false, "NoActionFound": true} {
+		e := psrp.ErrorRecord{ID: id, Category: psrp.ObjectNotFound, Message: "not found"}
+		for how, f := range map[string]*fake{
+			"it ends with it":     {err: &psrp.PipelineError{State: psrp.PipelineFailed, Record: e}},
+			"it goes on after it": {records: []psrp.Record{e}},
+		} {
+			st, err := New(f).ActionStatus(t.Context(), "Start-SecretRotation")
+			if (err == nil) != none || st.Known {
+				t.Errorf("%s, %s: %+v, %v", id, how, st, err)
+			}
+		}
+	}
+}
+
+// TestABMCPasswordIsNeeded: without one the endpoint would ask for it, and nobody is there to answer.
+func TestABMCPasswordIsNeeded(t *testing.T) {
+	for _, cmdlet := range []string{"Set-BmcCredential", "Set-BmcPassword"} {
+		if err := CheckBMC(plan.Call{Cmdlet: cmdlet}); err == nil {
+			t.Errorf("%s without a password was taken", cmdlet)
+		}
+	}
+	if err := CheckBMC(plan.Call{Cmdlet: "Set-BmcCredential", Parameters: []plan.Parameter{{Name: "BmcUser", Type: "String", Value: "root"}}}); err == nil {
+		t.Error("a user alone was taken")
+	}
+}

@@ -62,7 +62,7 @@ func Endings() []Ending {
 		{"unreachable", Environment, "no host of the endpoint could be reached, or a question before the start got no answer", "the endpoint could not be reached, or could not be asked", before, again},
 		{"login-refused", Environment, "the first login was refused", "the endpoint refused the login", "sent no start; tried the password nowhere else", "check user and password first: a second wrong one may lock the account"},
 		{"no-secret", Environment, "a reference of the call leads to nothing", "a secret of the call cannot be had", "logged in nowhere", "provide it under the reference the message names"},
-		{"no-journal", Environment, "the line before the start could not be written", "the journal cannot be written, so nothing may be started", none, again},
+		{"no-journal", Environment, "the line before the start could not be written, here or on the share, or another run wrote one meanwhile", "the journal does not show this start as the only one, so nothing may be sent", none, again},
 		{"endpoints-unseen", Environment, "the endpoints could not be looked at", "what the endpoints serve cannot be read", before, again},
 		{"not-taken", Environment, "the connection failed before the first byte of the start, and the journal says so", "the start was not taken by the stamp", "took the start back in the journal", again},
 		{"cancelled", Environment, "a signal, or the end of --max-duration, before the start", "we were told to leave before anything was started", before, again},

@@ -221,6 +221,10 @@ func TestEndings(t *testing.T) {
 			w.rotateLeaves()
 			failedLast(w)
 		}, "already-done", 0},
+		{"seen to its end before, and another stamp answers now", func(w *world, _ *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepEnd, State: string(Success)})
+			w.info.RegionName = "west"
+		}, "wrong-stamp", 0},
 		{"seen to its end before, and the endpoint is away", func(w *world, _ *Job) {
 			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepEnd, State: string(Success)})
 			w.dialErr = func(n int) error {
@@ -1055,6 +1059,14 @@ func TestTranscripts(t *testing.T) {
 		{"a success", func(*world) {}, "completed", 1, false},
 		{"a failure", func(w *world) { w.onStart = w.lose(time.Minute, time.Hour, pep.Failed) }, "action-failed", 1, false},
 		{"they cannot be moved", func(w *world) { w.archiveErr = errors.New("access denied") }, "completed", 1, true},
+		{"another stamp answers the second run", func(w *world) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken})
+			w.last.InstanceID, w.last.Started, w.info.RegionName = "new", time.Now(), "west"
+		}, "wrong-stamp", 0, false},
+		{"another stamp answers after a success", func(w *world) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepEnd, State: string(Success)})
+			w.info.RegionName = "west"
+		}, "wrong-stamp", 0, false},
 		{"the end is not known", func(w *world) {
 			w.onStart = w.lose(time.Minute, time.Hour, pep.Completed)
 			w.dialErr = unauthorized(2)

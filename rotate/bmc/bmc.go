@@ -131,7 +131,7 @@ func Endings() []Ending {
 		{"unreachable", Environment, "no host of the endpoint could be reached, or a question before the cmdlet got no answer", "the endpoint could not be reached, or could not be asked", none, again},
 		{"login-refused", Environment, "the first login was refused", "the endpoint refused the login", "sent no cmdlet; tried the password nowhere else", "check user and password first: a second wrong one may lock the account"},
 		{"no-secret", Environment, "a reference of the call leads to nothing", "a secret of the call cannot be had", "logged in nowhere", "provide it under the reference the message names"},
-		{"no-journal", Environment, "the line before the cmdlet could not be written", "the journal cannot be written, so nothing may be sent", none, again},
+		{"no-journal", Environment, "the line before the cmdlet could not be written, here or on the share, or another run wrote one meanwhile", "the journal does not show this cmdlet as the only one, so nothing may be sent", none, again},
 		{"not-taken", Environment, "the connection failed before the first byte of the cmdlet", "the cmdlet was not taken by the stamp", "took the start back in the journal", again},
 		{"cancelled", Environment, "a signal before the cmdlet", "we were told to leave before anything was sent", none, again},
 	}

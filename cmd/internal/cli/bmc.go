@@ -55,6 +55,11 @@ func (a *app) bmc(ctx context.Context, b *bound, how binding) error {
 	if digest, found := b.witness.unsettled(); found && !b.witness.started() {
 		return refusedf("rotating", "find out how it ended first: certstamp rotate --attach with that plan", "the journal shows a rotation of plan %s whose end it does not know", digest)
 	}
+	if !b.witness.started() {
+		if err := b.notUnwatched(); err != nil { // of which only a local journal may know
+			return err
+		}
+	}
 	cfg, err := a.endpointConfig(p.BMC.PEP, p.Simulated)
 	if err != nil {
 		return err

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	nethttp "net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -531,6 +534,44 @@ func TestRepair(t *testing.T) {
 	s.packsOne(s.path("certificates", "AAD", "ACSBlob", "ACSBlob.pfx"))
 }
 
+// TestTwoRunnersWithoutAShare: without a share there is no lock, and a stamp shows a rotation late. Of two runs that find the way free
+// at the same moment, the one whose line in the journal comes second takes it back.
+func TestTwoRunnersWithoutAShare(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, east)
+	s.edit("stamp.yaml", func(b string) string { return regexp.MustCompile(`(?m)^share:\n(  .*\n)+`).ReplaceAllString(b, "") })
+	s.simulate()
+	bound := s.plan("plan.json", "--kind", "internal", "--reason", "alert: 0x7a secrets expire")
+	var both, done sync.WaitGroup
+	both.Add(2)
+	codes := make([]int, 2)
+	said := make([]lines, 2)
+	for i := range 2 {
+		met := false
+		said[i].on = func(line string) {
+			if strings.Contains(line, "start the rotation") && !met {
+				met = true
+				both.Done()
+				both.Wait() // until the other one has looked, too
+			}
+		}
+		done.Go(func() {
+			codes[i] = cli.Main(t.Context(), append([]string{"rotate"}, bound...), cli.Env{
+				Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &said[i], Dir: s.w.Repo, Now: time.Now, Version: "test",
+				Getenv: func(name string) string { return s.w.Secrets[name] },
+			})
+		})
+	}
+	done.Wait()
+	slices.Sort(codes)
+	if n := s.starts(); n != 1 || codes[0] != 0 {
+		t.Errorf("exits %v, and the stamp was asked to rotate %d times:\n%s\n%s", codes, n, said[0].String(), said[1].String())
+	}
+	s.forgetEnd(bound[3])
+	bmc := s.plan("bmc.json", "--kind", "bmc")
+	s.check(s.run(nil, append([]string{"bmc"}, bmc...)...), 1, "rotation of plan "+bound[3], "rotate --attach")
+}
+
 // TestStatusByTheLocalJournal: where the journal on the share cannot be read, the one here still tells what was started.
 func TestStatusByTheLocalJournal(t *testing.T) {
 	t.Parallel()
@@ -552,21 +593,23 @@ func TestStatusByTheLocalJournal(t *testing.T) {
 // forgetEnd takes the end of a plan's rotation out of every journal, as if whoever started it had been killed.
 func (s *stand) forgetEnd(digest string) {
 	s.t.Helper()
-	for _, pattern := range []string{filepath.Join(s.w.Repo, ".certstamp", "east", "journal-*.jsonl"), filepath.Join(s.s.Share, "_certstamp", "journal.jsonl")} {
-		files, err := filepath.Glob(pattern)
-		if err != nil || len(files) == 0 {
-			s.t.Fatalf("%s: %v", pattern, err)
+	files, err := filepath.Glob(filepath.Join(s.w.Repo, ".certstamp", "east", "journal-*.jsonl"))
+	if err != nil || len(files) == 0 {
+		s.t.Fatalf("no journal: %v", err)
+	}
+	shared := filepath.Join(s.s.Share, "_certstamp", "journal.jsonl")
+	if _, err := os.Stat(shared); err == nil {
+		files = append(files, shared)
+	}
+	for _, file := range files {
+		var left strings.Builder
+		for line := range strings.Lines(read(s.t, file)) {
+			if !strings.Contains(line, digest) || !strings.Contains(line, `"room":"rotate"`) || !strings.Contains(line, `"step":"end"`) {
+				left.WriteString(line)
+			}
 		}
-		for _, file := range files {
-			var left strings.Builder
-			for line := range strings.Lines(read(s.t, file)) {
-				if !strings.Contains(line, digest) || !strings.Contains(line, `"room":"rotate"`) || !strings.Contains(line, `"step":"end"`) {
-					left.WriteString(line)
-				}
-			}
-			if err := os.WriteFile(file, []byte(left.String()), 0o600); err != nil {
-				s.t.Fatal(err)
-			}
+		if err := os.WriteFile(file, []byte(left.String()), 0o600); err != nil {
+			s.t.Fatal(err)
 		}
 	}
 }

@@ -26,6 +26,8 @@ type witness struct {
 	local  []journal.Log // of the stamp's other plans, as far as they were worked with from here; see elsewhere
 	digest string
 	alone  bool // there is no share, so the local journals are all that is known of other plans
+	run    string
+	again  func() ([]journal.Log, error) // reads once more what others may have written to meanwhile
 }
 
 // stateDir is where local journals lie, relative to the working directory.
@@ -42,7 +44,7 @@ const otherJournal = "name another file with --journal: nothing is changed that 
 
 // openWitness reads every copy of the plan's journal. With write it also continues the local one.
 func (a *app) openWitness(b *bound, file string, sh stage.Share, write bool) error {
-	w := &witness{digest: b.digest, local: a.localLogs(b.plan.Stamp.Name), alone: sh == nil}
+	w := &witness{digest: b.digest, local: a.localLogs(b.plan.Stamp.Name), alone: sh == nil, run: b.run}
 	if sh != nil {
 		log, err := shareLog(sh)
 		if err != nil {
@@ -71,6 +73,14 @@ func (a *app) openWitness(b *bound, file string, sh stage.Share, write bool) err
 		return environment("journal", fmt.Errorf("--journal: %w", err), otherJournal)
 	}
 	w.own = own
+	w.again = func() ([]journal.Log, error) {
+		log, err := fileLog(file)
+		if err != nil || sh == nil {
+			return append(a.localLogs(b.plan.Stamp.Name), log), err
+		}
+		shared, err := shareLog(sh)
+		return []journal.Log{log, shared}, err
+	}
 	b.witness = w
 	b.clean = append(b.clean, func() {
 		for _, err := range own.MirrorErrors() {
@@ -333,19 +343,36 @@ func (w *witness) append(room string) func(step, state string, facts map[string]
 		if step != journal.StepStart || state != "starting" {
 			return nil
 		}
-		return w.shared(room)
+		err := w.first()
+		if err == nil {
+			return nil
+		}
+		return errors.Join(err, w.own.Append(room, journal.StepStart, journal.StateNotTaken, nil)) // the run that has not sent it takes it back
 	}
 }
 
-// shared takes the announced start back unless the share has it too. Other machines know of it from there alone, and a server that
-// takes no line may have let go of the stamp's lock.
-func (w *witness) shared(room string) error {
-	err := errors.Join(w.own.MirrorErrors()...)
-	if err == nil {
-		return nil
+// first holds that what was announced may be sent: the share has it, because other machines know of it from there alone and a server
+// that takes no line may have let go of the stamp's lock; and no other run announced anything meanwhile, because without a share
+// there is no lock. Of two runs of one plan the one whose line comes first goes on.
+func (w *witness) first() error {
+	if err := errors.Join(w.own.MirrorErrors()...); err != nil {
+		return fmt.Errorf("the share does not take what is to be started: %w", err)
 	}
-	err = fmt.Errorf("the share does not take what is to be started: %w", err)
-	return errors.Join(err, w.own.Append(room, journal.StepStart, journal.StateNotTaken, nil))
+	logs, err := w.again()
+	if err != nil {
+		return fmt.Errorf("read the journal once more: %w", err)
+	}
+	for _, l := range logs {
+		if e, ok := l.Started(w.digest); ok && e.Run != w.run {
+			return fmt.Errorf("run %q has begun the same meanwhile", e.Run)
+		}
+	}
+	for _, one := range byPlan(logs...) {
+		if one.digest != w.digest && one.started() && one.ended() == "" {
+			return fmt.Errorf("a rotation of plan %s was begun meanwhile", one.digest)
+		}
+	}
+	return nil
 }
 
 // rotation is the rotate room's view.

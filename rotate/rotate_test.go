@@ -221,6 +221,19 @@ func TestEndings(t *testing.T) {
 			w.rotateLeaves()
 			failedLast(w)
 		}, "already-done", 0},
+		{"planned leaves prove nothing while the last action is the failure of before", func(w *world, j *Job) {
+			failedLast(w)
+			j.Rotate.Fresh = "support said so"
+			w.entries = slices.Clone(startedBefore)
+			w.entries[0].Facts = w.last.Facts()
+			w.rotateLeaves()
+		}, "no-proof", 0},
+		{"planned leaves prove it on a stamp that tells of no action", func(w *world, _ *Job) {
+			w.last = pep.Status{}
+			w.entries = slices.Clone(startedBefore)
+			w.entries[0].Facts = w.last.Facts()
+			w.rotateLeaves()
+		}, "proved-by-leaves", 0},
 		{"seen to its end before, and another stamp answers now", func(w *world, _ *Job) {
 			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepEnd, State: string(Success)})
 			w.info.RegionName = "west"

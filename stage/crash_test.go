@@ -460,6 +460,107 @@ func TestUnstageLeavesTheNextLock(t *testing.T) {
 	}
 }
 
+// TestNothingIsSwappedIn walks what must end a run before the live set is touched, each with what the share holds or does by then.
+func TestNothingIsSwappedIn(t *testing.T) {
+	for name, row := range map[string]struct {
+		share  func(stage.Share) stage.Share
+		access func(leave func())
+		class  stage.Class
+	}{
+		"too little space": {share: func(sh stage.Share) stage.Share { return cramped{sh} }, class: stage.ClassSpace},
+		"a file that somebody put into a staged folder": {share: func(sh stage.Share) stage.Share { return littered{sh} }, class: stage.ClassVerification},
+		"told to leave after the set was staged":        {access: func(leave func()) { leave() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			sh := folder(t, dir)
+			publish(t, sh, older, "run-0")
+			if row.share != nil {
+				sh = row.share(sh)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			o := options("run-1")
+			o.Access = func(context.Context, string) error {
+				if row.access != nil {
+					row.access(cancel)
+				}
+				return nil
+			}
+			r, err := stage.Publish(ctx, sh, newer.section("AAD"), digest("new"), newer.open, o)
+			var e *stage.Error
+			if err == nil || row.class != "" && (!errors.As(err, &e) || e.Class != row.class) {
+				t.Errorf("got %v, wanted one of class %q", err, row.class)
+			}
+			if now := served(t, dir, "AAD"); !maps.Equal(now, older) || r.Changed {
+				t.Errorf("the stamp sees %v, changed %v", now, r.Changed)
+			}
+		})
+	}
+}
+
+// cramped is a share that is nearly full.
+type cramped struct{ stage.Share }
+
+func (cramped) Free() (int64, bool, error) { return 10, true, nil }
+
+// littered is a share on which somebody drops a file beside each PFX.
+type littered struct{ stage.Share }
+
+func (l littered) Create(name string, b []byte) error {
+	return errors.Join(l.Share.Create(name, b), l.Share.Create(name+".txt", []byte("mine")))
+}
+
+// TestUnstagePutsRightFirst: a run that died between its two renames has the set before in its own folder only, and unstage must not
+// take that for something to remove.
+func TestUnstagePutsRightFirst(t *testing.T) {
+	dir := t.TempDir()
+	sh := folder(t, dir)
+	publish(t, sh, older, "run-0")
+	m := &failingRename{Share: sh, to: "Certificates/AAD"}
+	if _, err := stage.Publish(t.Context(), m, newer.section("AAD"), digest(fmt.Sprint(newer)), newer.open, options("run-1")); err == nil {
+		t.Fatal("published")
+	}
+	if now := served(t, dir, "AAD"); len(now) != 0 {
+		t.Fatalf("the stamp sees %v, the test wants it between two sets", now)
+	}
+	var layout *stage.LayoutError
+	if _, err := stage.Unstage(t.Context(), sh, newer.section("AAD"), digest(fmt.Sprint(newer)), options("run-2")); !errors.As(err, &layout) {
+		t.Errorf("got %v, wanted a refusal because of another plan's set", err)
+	}
+	if now := served(t, dir, "AAD"); !maps.Equal(now, older) {
+		t.Errorf("the stamp sees %v, wanted the set before", now)
+	}
+}
+
+// failingRename is a share on which nothing can be moved to one name.
+type failingRename struct {
+	stage.Share
+	to string
+}
+
+func (f *failingRename) Rename(from, to string) error {
+	if to == f.to {
+		return errPower
+	}
+	return f.Share.Rename(from, to)
+}
+
+// TestUnstageProvesThatNothingIsLeft: a PFX that somebody keeps in the work folder is a private key on the share.
+func TestUnstageProvesThatNothingIsLeft(t *testing.T) {
+	dir := t.TempDir()
+	sh := folder(t, dir)
+	publish(t, sh, newer, "run-0")
+	if err := errors.Join(sh.Mkdir("_certstamp/mine"), sh.Create("_certstamp/mine/a.PFX", []byte("x"))); err != nil {
+		t.Fatal(err)
+	}
+	_, err := stage.Unstage(t.Context(), sh, newer.section("AAD"), digest(fmt.Sprint(newer)), options("run-1"))
+	var e *stage.Error
+	if !errors.As(err, &e) || e.Class != stage.ClassVerification || !strings.Contains(err.Error(), "_certstamp/mine/a.PFX") {
+		t.Errorf("got %v, wanted the name of what is left", err)
+	}
+}
+
 // TestGuardIsAskedUnderTheLock: what the guard saw holds until the swap, and its refusal leaves the share as it was, what an
 // interrupted run left there included.
 func TestGuardIsAskedUnderTheLock(t *testing.T) {

@@ -137,6 +137,13 @@ func TestKinds(t *testing.T) {
 			`Set-BmcCredential -BmcPassword <env:BMC_PW> -BmcUser root -BypassBMCUpdate`, "guard bmc.set bmc.health",
 		},
 		{"bmc of old", "1809", func(in *Input) { in.Kind, in.BMC.Update = BMC, "external" }, `Set-BmcPassword -BmcPassword <env:BMC_PW>`, "guard bmc.set bmc.health"},
+		{
+			"internal rerun below 1811, whatever was rotated before", "1807",
+			func(in *Input) {
+				in.Kind, in.RerunOf, in.Reason, in.PreviouslyRotated = Rerun, Internal, "alert: expiring", yes(true)
+			},
+			`Start-SecretRotation -ReRun`, "guard " + health + "rotate.start",
+		},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			in := given(t, k.version, policies.AAD)
@@ -153,6 +160,10 @@ func TestKinds(t *testing.T) {
 			}
 			if call != k.call {
 				t.Errorf("call\n got %s\nwant %s", call, k.call)
+			}
+			again := in.Kind == Rerun
+			if p.Rotate != nil && p.Rotate.Rerun != again || p.Stage != nil && p.Stage.Restore != again {
+				t.Errorf("%s: rotate %+v, stage %+v", in.Kind, p.Rotate, p.Stage)
 			}
 			var steps []string
 			for _, s := range p.Steps {

@@ -72,6 +72,33 @@ func TestUnwatched(t *testing.T) {
 	}
 }
 
+// TestAnnouncedAlone: a start that others have announced meanwhile, or that nobody can tell, is taken back.
+func TestAnnouncedAlone(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		log  journal.Log
+		err  error
+		sent bool
+	}{
+		{"nobody else", journal.Log{}, nil, true},
+		{"another run of the plan", told("a", "start starting"), nil, false},
+		{"another run that took it back", told("a", "start starting", "start not-taken"), nil, true},
+		{"another plan", told("b", "start starting"), nil, false},
+		{"another plan that somebody has looked at", told("b", "start starting", "end unknown"), nil, true},
+		{"the journal cannot be read", journal.Log{}, errors.New("no network"), false},
+	} {
+		own, err := journal.Open(filepath.Join(t.TempDir(), "j"), "a", "run", time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &witness{own: own, digest: "a", run: "run", again: func() ([]journal.Log, error) { return []journal.Log{row.log}, row.err }}
+		if err := w.append("rotate")("start", "starting", nil); (err == nil) != row.sent || w.started() != row.sent {
+			t.Errorf("%s: %v, started %v, wanted %v", row.name, err, w.started(), row.sent)
+		}
+		_ = own.Close()
+	}
+}
+
 // TestTornJournalOnTheShare: a run that was killed, or a disk that was full for a moment, leaves half a line on the share. What is
 // written next must not become a part of it: it may be the start.
 func TestTornJournalOnTheShare(t *testing.T) {

@@ -69,7 +69,7 @@ func TestKeptErrorsAreBounded(t *testing.T) {
 		p := opened(t, 1<<30)
 		p.must(p.client.Invoke(pipelineID(t), Command{Name: "Get-X"}))
 		f := Fragmenter{object: 3}
-		said := most + 20
+		said := most + 2
 		for range said {
 			p.must(p.hear(&f, Message{Type: PipelineErrorRecord, Pipeline: pipelineID(t), Data: []byte(`<Obj RefId="0"><ToString>` + strings.Repeat("e", size) + `</ToString></Obj>`)}))
 		}

@@ -54,7 +54,9 @@ func placeOfStamp(s *stamp.Stamp) place {
 func (a *app) shareOfStamp(ctx context.Context, b *bound) (stage.Share, error) {
 	s := b.job.stamp
 	if !stamp.Pinned(a.env.Getenv("CERTSTAMP_TARGET")) {
-		for _, line := range (reach{unc: s.Share.UNC, shareUser: s.Share.User}).lines() {
+		to := reachOfStamp(s)
+		to.hosts = nil // shown with the plan
+		for _, line := range to.lines() {
 			a.progress("  %s", line)
 		}
 	}

@@ -32,6 +32,11 @@ func TestUnpinnedTargetIsShown(t *testing.T) {
 	if strings.Contains(said, " as \n") || strings.Contains(said, " as  ") {
 		t.Errorf("a user without a name:\n%s", said)
 	}
+	// The plan of an internal rotation names no share; its lock lies there all the same.
+	internal := s.run(nil, append([]string{"rotate", "--check"}, s.plan("internal.json", "--kind", "internal", "--reason", "alert: 7")...)...).stderr
+	if strings.Count(internal, `  share \\127.0.0.1`) != 1 || !strings.Contains(internal, ", here "+s.s.Share) {
+		t.Errorf("the share as it is opened is not shown:\n%s", internal)
+	}
 	if a := s.run(nil, append([]string{"unstage"}, bound...)...); a.code != 3 || !strings.Contains(a.stderr, "11 cannot be reached") {
 		t.Errorf("unstage of a stamp that nobody reaches: exit %d\n%s", a.code, a.stderr)
 	}

@@ -216,12 +216,9 @@ func begin(ctx context.Context, sh Share, sec plan.StageSection, digest string, 
 		}
 	}
 	t := &transaction{ctx: ctx, sh: sh, sec: sec, digest: digest, o: o, run: digest[:shortID] + "-" + o.Run}
-	if err := t.mkdir(work); err != nil {
-		return nil, nil, wrap("make the work folder", err)
-	}
-	release, err := sh.Lock(lockFile, o.Owner)
+	release, err := t.lock(o.Owner)
 	if err != nil {
-		return nil, nil, wrap("lock the share", err)
+		return nil, nil, err
 	}
 	if o.Guard != nil {
 		if err := o.Guard(ctx); err != nil {
@@ -235,15 +232,22 @@ func begin(ctx context.Context, sh Share, sec plan.StageSection, digest string, 
 // Hold takes the share's lock for as long as something else works on the stamp: a rotation reads the share for an hour, and
 // nobody may publish meanwhile. Owner is shown to whoever finds it held.
 func Hold(sh Share, owner string) (release func() error, err error) {
-	t := &transaction{sh: sh}
-	if err := t.mkdir(work); err != nil {
-		return nil, wrap("make the work folder", err)
+	return (&transaction{sh: sh}).lock(owner)
+}
+
+// lock makes the work folder for the lock to lie in, and makes it again if an unstage that just ends took it away in between.
+func (t *transaction) lock(owner string) (release func() error, err error) {
+	const tries = 3
+	for try := 1; ; try++ {
+		if err := t.mkdir(work); err != nil {
+			return nil, wrap("make the work folder", err)
+		}
+		release, err := t.sh.Lock(lockFile, owner)
+		if missing(err) && try < tries {
+			continue
+		}
+		return release, wrap("lock the share", err)
 	}
-	release, err = sh.Lock(lockFile, owner)
-	if err != nil {
-		return nil, wrap("lock the share", err)
-	}
-	return release, nil
 }
 
 func (t *transaction) note(step, state string, facts map[string]string) error {

@@ -36,7 +36,7 @@ type Share interface {
 	// Free is the free space in bytes; ok is false when the share doesn't say.
 	Free() (n int64, ok bool, err error)
 	// Lock takes the share's lock, held until the returned function is called, the share is closed or the process ends. While another holds
-	// it the error is a *LockedError. Owner is text for whoever finds it.
+	// it the error is a *LockedError. Owner is text for whoever finds it. What the file is called below name is the share's business.
 	Lock(name, owner string) (unlock func() error, err error)
 	// Close ends the use of the share.
 	Close() error

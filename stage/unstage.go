@@ -88,8 +88,8 @@ func Unstage(ctx context.Context, sh Share, sec plan.StageSection, digest string
 	if err := sh.Remove(journalFile); err != nil && !missing(err) {
 		return t.result, wrap("remove "+journalFile, err)
 	}
-	// While it is ours: once it is let go, the file of that name may be the next run's. A server keeps it as long as it is open, and
-	// then it goes with the lock.
+	// While it is ours: once it is let go, the file of that name may be the next run's. Over SMB there is none of that name, and
+	// the run's own goes with the lock.
 	if err := sh.Remove(lockFile); err != nil && !missing(err) && !errors.Is(err, ErrBusy) {
 		return t.result, wrap("remove "+lockFile, err)
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"strings"
-	"time"
 
 	"github.com/cloudsoda/go-smb2"
 
@@ -192,74 +191,6 @@ func (s *mount) Free() (int64, bool, error) {
 		return err
 	})
 	return n, err == nil, err
-}
-
-// Lock keeps the lock file open. The library opens without sharing deletion, so others read the owner but cannot remove
-// the file; when our connection ends, however it ends, the server closes it, and a file that can be removed is stale.
-func (s *mount) Lock(name, owner string) (func() error, error) {
-	const tries = 5 // each one loses to another run that took or left the lock in between
-	var err error
-	for range tries {
-		if err = s.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			if errors.Is(err, stage.ErrBusy) {
-				return nil, &stage.LockedError{Owner: s.owner(name)}
-			}
-			return nil, err
-		}
-		var f *smb2.File
-		err = s.on("lock "+name, name, func(at string) (err error) {
-			if f, err = s.share.OpenFile(at, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
-				return err
-			}
-			_, err = f.WriteAt([]byte(owner+"\n"), 0)
-			return err
-		})
-		switch {
-		case err == nil:
-			s.mu.Lock()
-			s.lock = f
-			s.mu.Unlock()
-			return func() error {
-				if err := s.unlock(f); err != nil {
-					return err
-				}
-				// Somebody may have taken the lock in between: then the file is theirs and stays.
-				if err := s.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, stage.ErrBusy) {
-					return err
-				}
-				return nil
-			}, nil
-		case !errors.Is(err, fs.ErrExist) && !errors.Is(err, stage.ErrBusy):
-			return nil, err
-		}
-	}
-	return nil, &stage.LockedError{Owner: s.owner(name)}
-}
-
-// unlock closes the lock's handle, which releases it. A second time it does nothing.
-func (s *mount) unlock(f *smb2.File) error {
-	s.mu.Lock()
-	mine := s.lock == f
-	if mine {
-		s.lock = nil
-	}
-	s.mu.Unlock()
-	if !mine {
-		return nil
-	}
-	return s.do("unlock", f.Close)
-}
-
-func (s *mount) owner(name string) string {
-	b, err := s.ReadFile(name, 512)
-	if err != nil {
-		return ""
-	}
-	text := strings.TrimSpace(string(b))
-	if info, err := s.Stat(name); err == nil {
-		text += ", since " + info.ModTime().UTC().Format(time.RFC3339)
-	}
-	return text
 }
 
 // Rights lists who may do what with a name, as the server's DACL says: one sorted entry of type, mask and trustee for each

@@ -262,9 +262,10 @@ func (s *mount) Close() error {
 	s.stop()
 	s.mu.Lock()
 	lock := s.lock
+	s.lock = nil
 	s.mu.Unlock()
 	if lock != nil {
-		_ = s.unlock(lock) // a lost connection has released it already
+		_ = s.do("unlock", lock.Close) // a lost connection has released it already
 	}
 	s.kill(&stage.Error{Class: stage.ClassInternal, Step: "use the share", Err: net.ErrClosed})
 	return nil

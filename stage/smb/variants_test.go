@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -221,7 +222,7 @@ func (s *stand) print(t testing.TB) string {
 	t.Helper()
 	var b strings.Builder
 	err := filepath.WalkDir(s.dir, func(p string, d os.DirEntry, err error) error {
-		if err != nil || p == s.dir || d.Name() == "_certstamp" || d.Name() == "lock" {
+		if err != nil || p == s.dir || d.Name() == "_certstamp" || strings.HasPrefix(d.Name(), "lock-") {
 			return err
 		}
 		rel, _ := filepath.Rel(s.dir, p)
@@ -614,5 +615,50 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 	if done == 0 || s.lies(t) != "new" || len(s.inFlight(t)) > 0 {
 		t.Errorf("%d runs were through, the share holds the %s set, left %v", done, s.lies(t), s.inFlight(t))
+	}
+}
+
+// TestLockNamesItsHolder takes and leaves the lock over many connections at once. Whoever is refused reads who was first, also
+// in the moments in which the file is just made or just removed; and no two ever have it.
+func TestLockNamesItsHolder(t *testing.T) {
+	s := serve(t, nil, nil)
+	var (
+		wait    sync.WaitGroup
+		holders atomic.Int32
+		taken   atomic.Int32
+	)
+	for i := range 5 {
+		wait.Go(func() {
+			sh, err := smb.Open(t.Context(), s.cfg)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer sh.Close()
+			for range 50 {
+				release, err := sh.Lock("certstamp.lock", fmt.Sprintf("run %d of this test", i))
+				var locked *stage.LockedError
+				switch {
+				case err == nil:
+					taken.Add(1)
+					if n := holders.Add(1); n != 1 {
+						t.Errorf("%d runs have the lock", n)
+					}
+					if _, _, err := sh.Free(); err != nil { // a round trip in which another may come in
+						t.Error(err)
+					}
+					holders.Add(-1)
+					if err := release(); err != nil {
+						t.Error(err)
+					}
+				case !errors.As(err, &locked) || !strings.Contains(locked.Owner, "of this test"):
+					t.Errorf("%v", err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if taken.Load() == 0 {
+		t.Error("nobody ever had the lock")
 	}
 }

@@ -88,7 +88,8 @@ func Publish(ctx context.Context, sh Share, sec plan.StageSection, digest string
 		return Result{}, err
 	}
 	defer unlock()
-	if err := t.recover(); err != nil {
+	seen, err := t.recoverAndInspect()
+	if err != nil {
 		return t.result, err
 	}
 	var (
@@ -97,10 +98,6 @@ func Publish(ctx context.Context, sh Share, sec plan.StageSection, digest string
 	)
 	asking.Go(func() { full = t.space(data) })
 	defer asking.Wait()
-	seen, err := inspect(sh, sec)
-	if err != nil {
-		return t.result, err
-	}
 	if len(seen.findings) > 0 {
 		return t.result, &LayoutError{Findings: seen.findings}
 	}
@@ -149,6 +146,22 @@ func Publish(ctx context.Context, sh Share, sec plan.StageSection, digest string
 	}
 	t.result.Outcome = Published
 	return t.result, t.note("publish", "published", old)
+}
+
+// recoverAndInspect does both at once: most runs find nothing to recover, and each waits for its own round trips. What was seen
+// while something was put right is looked at again.
+func (t *transaction) recoverAndInspect() (seen *layout, err error) {
+	var looking crew.Group
+	looking.Go(func() { seen, err = inspect(t.sh, t.sec) })
+	wrong := t.recover()
+	looking.Wait()
+	if wrong != nil {
+		return nil, wrong
+	}
+	if len(t.result.Recovered) > 0 {
+		return inspect(t.sh, t.sec)
+	}
+	return seen, err
 }
 
 // load takes the set into memory. No copy ever lies on this machine's disk.

@@ -34,13 +34,25 @@ const (
 // place, and holds open.
 func (s *mount) Lock(name, owner string) (func() error, error) {
 	var (
-		mine  string
-		f     *smb2.File
-		until = time.Now().Add(lockPatience)
-		fail  = func(err error) (func() error, error) { _ = s.leave(mine, f); return nil, err }
+		mine   string
+		f      *smb2.File
+		holder string
+		others rival
+		err    error
+		until  = time.Now().Add(lockPatience)
+		fail   = func(err error) (func() error, error) { _ = s.leave(mine, f); return nil, err }
 	)
 	for pause := time.Millisecond; ; pause = min(2*pause, lockPatience/64) {
-		holder, others, err := s.rivals(name, mine)
+		if f == nil && others == none {
+			mine = name + "-" + strings.ToLower(rand.Text())
+			switch f, err = s.createLock(mine); {
+			case errors.Is(err, stage.ErrBusy): // a rival took it for stale while it was made
+				mine, f = "", nil
+			case err != nil:
+				return nil, err
+			}
+		}
+		holder, others, err = s.rivals(name, mine)
 		switch {
 		case err != nil:
 			return fail(err)
@@ -54,14 +66,6 @@ func (s *mount) Lock(name, owner string) (func() error, error) {
 			s.lock = f
 			s.mu.Unlock()
 			return func() error { return s.unlock(mine, f) }, nil
-		case others == none:
-			mine = name + "-" + strings.ToLower(rand.Text())
-			if f, err = s.createLock(mine); err == nil {
-				continue
-			} else if !errors.Is(err, stage.ErrBusy) { // busy: a rival took it for stale while it was made
-				return nil, err
-			}
-			mine = ""
 		case others == gone || others == ahead: // a rival took it for stale, or waits for us to leave
 			if err := s.leave(mine, f); err != nil {
 				return nil, err

@@ -2,13 +2,13 @@ package ci
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"html"
 	"io"
 	"net/url"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,9 +21,12 @@ const maxLine = 64 << 10
 
 // Redactor replaces secrets that strayed into text. It is the last line of defence: nothing should ever reach it.
 type Redactor struct {
-	mu    sync.RWMutex
-	forms []string // longest first
-	known []secret.Value
+	mu     sync.RWMutex
+	forms  []string // longest first, each once
+	known  []secret.Value
+	seen   map[string]bool      // those of known
+	begins map[string][]string  // forms by their first minRedacted bytes
+	marks  [1 << 16 / 64]uint64 // a bit for the hash of each beginning
 }
 
 // Known returns the secrets themselves, for who has to look for them in other ways.
@@ -51,13 +54,55 @@ func (r *Redactor) Add(v secret.Value) {
 		base64.StdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s)))
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.seen[s] {
+		return // a thousand stamps may have one password
+	}
+	if r.seen == nil {
+		r.seen, r.begins = map[string]bool{}, map[string][]string{}
+	}
+	r.seen[s] = true
 	r.known = append(r.known, v)
 	for _, f := range forms {
-		if len(f) >= minRedacted {
-			r.forms = append(r.forms, f)
+		b := begin(f)
+		if b == "" || slices.Contains(r.begins[b], f) {
+			continue
+		}
+		r.begins[b] = append(r.begins[b], f)
+		h := hash(b)
+		r.marks[h/64] |= 1 << (h % 64)
+		at, _ := slices.BinarySearchFunc(r.forms, f, func(have, f string) int { return cmp.Compare(len(f), len(have)) })
+		r.forms = slices.Insert(r.forms, at, f)
+	}
+}
+
+// begin is what a form is found by; empty for one that is too short to be searched for.
+func begin(s string) string {
+	if len(s) < minRedacted {
+		return ""
+	}
+	return s[:minRedacted]
+}
+
+func hash(begin string) uint16 {
+	_ = begin[minRedacted-1]
+	n := uint32(begin[0]) | uint32(begin[1])<<8 | uint32(begin[2])<<16 | uint32(begin[3])<<24
+	return uint16(n * 2654435761 >> 16) // Knuth's multiplier spreads them over the upper half
+}
+
+// holds reports whether any form is in s, in time that does not depend on how many there are.
+func (r *Redactor) holds(s string) bool {
+	for i := range len(s) - minRedacted + 1 {
+		b := s[i : i+minRedacted]
+		if h := hash(b); r.marks[h/64]&(1<<(h%64)) == 0 {
+			continue
+		}
+		for _, f := range r.begins[b] {
+			if strings.HasPrefix(s[i:], f) {
+				return true
+			}
 		}
 	}
-	sort.SliceStable(r.forms, func(i, j int) bool { return len(r.forms[i]) > len(r.forms[j]) })
+	return false
 }
 
 // Redact returns s without any known secret.
@@ -67,10 +112,11 @@ func (r *Redactor) Redact(s string) string {
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	if !r.holds(s) {
+		return s
+	}
 	for _, f := range r.forms {
-		if strings.Contains(s, f) {
-			s = strings.ReplaceAll(s, f, secret.Redacted)
-		}
+		s = strings.ReplaceAll(s, f, secret.Redacted)
 	}
 	return s
 }

@@ -101,18 +101,19 @@ const (
 	maxRecords = 20000
 	maxHeld    = 64 << 20 // bytes of records; an hour of a rotation says a hundredth of it
 	maxOutputs = 4096
+	maxAnswer  = 16 << 20 // bytes in which outputs came; the objects made of them take up to thirty times as much
 	maxErrors  = 256
 )
 
 // invoke runs one command to its end.
 func (s *Session) invoke(ctx context.Context, cmd psrp.Command, once bool, sink Sink) (Reply, error) {
 	var reply Reply
-	held := 0
+	held, answered := 0, 0
 	run := s.rs.Invoke(ctx, cmd, once)
 	for r := range run.Records() {
 		switch r := r.(type) {
 		case psrp.Output:
-			if len(reply.outputs) >= maxOutputs {
+			if answered += r.Size; len(reply.outputs) >= maxOutputs || answered > maxAnswer {
 				reply.unread++
 				break
 			}

@@ -224,6 +224,7 @@ func TestAnUnreadPartIsNoAnswer(t *testing.T) {
 		"an error that does not decode":     {psrp.Output{Value: true}, psrp.Unreadable{Type: psrp.PipelineErrorRecord}},
 		"a host line that does not decode":  {psrp.Output{Value: true}, psrp.Unreadable{Type: psrp.InformationRecord}},
 		"more outputs than anybody reads":   outputs(many...),
+		"larger outputs than anybody reads": {psrp.Output{Value: true, Size: maxAnswer}, psrp.Output{Value: true, Size: 1}},
 		"more lines than anybody remembers": append(slices.Repeat([]psrp.Record{psrp.Verbose{Text: "AzsX FAIL"}}, maxRecords+1), psrp.Output{Value: true}),
 	} {
 		for name, ask := range questions() {

@@ -47,8 +47,8 @@ func TestBounds(t *testing.T) {
 						break
 					}
 					if s, ok := e.(Said); ok {
-						if _, ok := s.Record.(Output); !ok {
-							t.Errorf("said %T", s.Record)
+						if o, ok := s.Record.(Output); !ok || o.Size != len(text(row.objects[said])) {
+							t.Errorf("said %T of %d bytes", s.Record, o.Size)
 						}
 						said++
 					}

@@ -205,6 +205,10 @@ func (c *Core) pipelineMessage(m Message) error {
 		c.say(Unreadable{Type: m.Type, Err: err})
 		return nil //nolint:nilerr // the record carries the error
 	}
+	if o, isOutput := r.(Output); isOutput {
+		o.Size = len(m.Data)
+		r = o
+	}
 	if e, isError := r.(ErrorRecord); isError && len(c.errors) < maxKeptErrors && c.errBytes+len(m.Data) <= maxKeptErrorBytes {
 		c.errors = append(c.errors, e)
 		c.errBytes += len(m.Data)

@@ -30,7 +30,7 @@ func TestInvocationInfoComesWhenAsked(t *testing.T) {
 				return false
 			}
 			p.serve = func(p *pump, r PipelineRequested) {
-				for _, record := range []Record{Output{"x"}, Warning{"x"}, Verbose{"x"}, Debug{"x"}, Progress{}, Information{}, ErrorRecord{Message: "x"}} {
+				for _, record := range []Record{Output{Value: "x"}, Warning{"x"}, Verbose{"x"}, Debug{"x"}, Progress{}, Information{}, ErrorRecord{Message: "x"}} {
 					p.must(p.server.Emit(r.ID, record))
 				}
 				p.must(p.server.SetPipelineState(r.ID, PipelineCompleted, nil))

@@ -10,8 +10,11 @@ import (
 // Unreadable for a message that does not decode.
 type Record interface{ record() }
 
-// Output is an object on the success stream. Value is what clixml.Unmarshal returns.
-type Output struct{ Value any }
+// Output is an object on the success stream. Value is what clixml.Unmarshal returns; Size is how many bytes it came in.
+type Output struct {
+	Value any
+	Size  int
+}
 
 // Warning is a line of the warning stream.
 type Warning struct{ Text string }

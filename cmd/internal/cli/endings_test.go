@@ -256,6 +256,9 @@ func (c scene) play(t *testing.T, did string) {
 	if a.code != c.code || c.ending != "cancelled" && !strings.Contains(said, "("+c.ending+")") {
 		t.Errorf("exit %d, wanted %d as %q:\n%s", a.code, c.code, c.ending, said)
 	}
+	if first := strings.Contains(said, "next: when the endpoint's account is in order: "); first != (c.ending == "cut-off" || c.ending == "unanswered") {
+		t.Errorf("the next command waits for the account: %v\n%s", first, said)
+	}
 	if n := s.count() - starts; n != c.starts {
 		t.Errorf("the stamp was asked to rotate %d times, wanted %d", n, c.starts)
 	}

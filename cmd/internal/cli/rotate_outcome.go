@@ -37,6 +37,9 @@ func (a *app) rotated(b *bound, w *watcher, out rotate.Outcome, cause error) err
 		return nil
 	case rotate.Running, rotate.Unknown:
 		b.entry.Next = b.command("rotate --attach")
+		if out.Ending == "cut-off" || out.Ending == "unanswered" { // who pastes it at once may lock the account
+			b.entry.Next = "when the endpoint's account is in order: " + b.entry.Next
+		}
 	}
 	a.doc.Stamps = append(a.doc.Stamps, b.entry)
 	err := errors.New(means)

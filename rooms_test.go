@@ -27,6 +27,7 @@ var edges = map[string]map[string]string{
 	},
 	"internal/crew":   {},
 	"internal/amount": {},
+	"internal/flock":  {},
 	"policies":        {},
 	"pfx":             {"internal/amount": "what was mended is counted"},
 	"internal/stamp": {
@@ -60,6 +61,7 @@ var edges = map[string]map[string]string{
 		"validate":        "what the layout doctor says is a finding",
 		"internal/crew":   "files are read and written side by side",
 		"internal/amount": "an error counts",
+		"internal/flock":  "the lock of a share that is a folder",
 	},
 	"stage/smb": {
 		"internal/secret": "the password of the login",

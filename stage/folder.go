@@ -9,8 +9,9 @@ import (
 	"path"
 	"path/filepath"
 	"sort"
-	"strings"
 	"sync"
+
+	"github.com/certstamp/certstamp/internal/flock"
 )
 
 // folder is a Share in a local or mounted directory.
@@ -246,42 +247,18 @@ func (f *folder) Lock(name, owner string) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
-	for {
-		l, err := f.root.OpenFile(p, os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			return nil, mapped(err)
-		}
-		if err := lockFileHandle(l); err != nil {
-			text, _ := io.ReadAll(io.LimitReader(l, 512))
-			l.Close()
-			if errors.Is(err, errLocked) {
-				return nil, &LockedError{Owner: strings.TrimSpace(string(text))}
-			}
-			return nil, mapped(err)
-		}
-		// The holder before us may have removed the file after we opened it: then this is a lock on nothing.
-		mine, err1 := l.Stat()
-		there, err2 := f.root.Stat(p)
-		if err1 != nil || err2 != nil || !os.SameFile(mine, there) {
-			l.Close()
-			if err2 != nil && !errors.Is(err2, fs.ErrNotExist) {
-				return nil, mapped(err2)
-			}
-			continue
-		}
-		if err := l.Truncate(0); err != nil {
-			l.Close()
-			return nil, mapped(err)
-		}
-		if _, err := l.WriteAt([]byte(owner+"\n"), 0); err != nil {
-			l.Close()
-			return nil, mapped(err)
-		}
-		f.mu.Lock()
-		f.locks[l] = true
-		f.mu.Unlock()
-		return func() error { return f.unlock(l) }, nil
+	l, err := flock.Take(f.root, p, owner)
+	var held *flock.HeldError
+	switch {
+	case errors.As(err, &held):
+		return nil, &LockedError{Owner: held.Owner}
+	case err != nil:
+		return nil, mapped(err)
 	}
+	f.mu.Lock()
+	f.locks[l] = true
+	f.mu.Unlock()
+	return func() error { return f.unlock(l) }, nil
 }
 
 // mapped gives an error of the file system the sentinel that the transaction understands.

@@ -4,20 +4,9 @@ package stage
 
 import (
 	"errors"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
-
-var errLocked = errors.New("locked")
-
-func lockFileHandle(f *os.File) error {
-	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) //nolint:gosec // a descriptor fits an int
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return errLocked
-	}
-	return err
-}
 
 func (f *folder) Free() (int64, bool, error) {
 	var s unix.Statfs_t

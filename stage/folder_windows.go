@@ -3,26 +3,11 @@ package stage
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
 )
-
-var errLocked = errors.New("locked")
-
-// lockOffset lies beyond the owner's text, because a locked range cannot be read by others.
-const lockOffset = 1 << 20
-
-func lockFileHandle(f *os.File) error {
-	o := &windows.Overlapped{Offset: lockOffset}
-	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, o)
-	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
-		return errLocked
-	}
-	return err
-}
 
 func (f *folder) Free() (int64, bool, error) {
 	p, err := windows.UTF16PtrFromString(f.dir)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -332,7 +333,8 @@ func (a *app) openRequests(s *stamp.Stamp, flag, below string, create bool) (roo
 	return nil, shown, configuration(fmt.Errorf("stamp %s: %s: %w", s.Name, shown, err), "")
 }
 
-// writeRequests writes a set. The manifest comes first: a key that lies there is always one it names.
+// writeRequests writes a set. The manifest comes first: a key that lies there is always one it names. It is written by one run at
+// a time, and by none that has not seen what it replaces.
 func (a *app) writeRequests(set *requested, out string) error {
 	s := set.job.stamp
 	root, shown, err := a.openRequests(s, out, requestsBelow(set.kind), true)
@@ -342,7 +344,19 @@ func (a *app) writeRequests(set *requested, out string) error {
 	defer root.Close()
 	entry := report.Stamp{Stamp: s.Name, Type: set.shownType(), Simulated: s.Simulated, Outcome: "requested", Findings: set.findings}
 	if len(set.made) > 0 {
-		manifest := set.manifest
+		release, err := aloneIn(root, shown, "certstamp csr")
+		if err != nil {
+			return err
+		}
+		defer release()
+		manifest, err := readManifest(root, s.Domain())
+		switch {
+		case err != nil:
+			return configuration(fmt.Errorf("stamp %s: %s: %w", s.Name, shown, err), "")
+		case !reflect.DeepEqual(manifest, set.manifest): // to know ours it would have to forget theirs, and which are sent to the CA?
+			return environment("locked", fmt.Errorf("stamp %s: another run has made requests in %s meanwhile, and these are not written", s.Name, shown),
+				"run certstamp csr again: without --new and --renew it keeps what the other run has made")
+		}
 		manifest.Requests = slices.DeleteFunc(manifest.Requests, func(e csr.Entry) bool { return !there(root, e.Key) && !there(root, e.Request) })
 		for _, m := range set.made {
 			manifest.Requests = append(manifest.Requests, csr.Entry{
@@ -455,7 +469,8 @@ func generate(ctx context.Context, specs []csr.Spec, sealKey seal) ([]made, erro
 	return out, errors.Join(failed...)
 }
 
-// write puts the files of one request down, the key first.
+// write puts the files of one request down: the key first, because a request without one must never go out, and the request last,
+// because once both are there the next run makes nothing anew.
 func (m made) write(root *os.Root) ([]string, error) {
 	spec, err := json.MarshalIndent(m.Spec, "", "  ")
 	if err != nil {
@@ -472,7 +487,7 @@ func (m made) write(root *os.Root) ([]string, error) {
 	for _, f := range []struct {
 		ext string
 		b   []byte
-	}{{".req", m.PEM()}, {".inf", m.Spec.INF()}, {".yaml", words}, {".json", append(spec, '\n')}} {
+	}{{".inf", m.Spec.INF()}, {".yaml", words}, {".json", append(spec, '\n')}, {".req", m.PEM()}} {
 		if err := replaceIn(root, m.Spec.Stem+f.ext, f.b, 0o644); err != nil {
 			return written, err
 		}

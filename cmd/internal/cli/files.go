@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 
+	"github.com/certstamp/certstamp/internal/flock"
 	"github.com/certstamp/certstamp/internal/stamp"
 )
 
@@ -159,6 +160,24 @@ func createIn(root *os.Root, name string, b []byte, mode os.FileMode) error {
 		return unwritable(name, err)
 	}
 	return nil
+}
+
+// lockName is the file by which runs keep apart that write into one folder. It goes with its holder, unless that is killed.
+const lockName = ".certstamp-lock"
+
+// aloneIn takes a folder's lock for a command that writes into it.
+func aloneIn(root *os.Root, shown, command string) (release func(), err error) {
+	l, err := flock.Take(root, lockName, fmt.Sprintf("%s, process %d", command, os.Getpid()))
+	switch {
+	case errors.As(err, new(*flock.HeldError)):
+		return nil, environment("locked", fmt.Errorf("%s: %w", shown, err), "wait for the run that is named, then run the same command again")
+	case err != nil:
+		return nil, configuration(fmt.Errorf("%s: %w", shown, unwritable(lockName, err)), "")
+	}
+	return func() {
+		_ = root.Remove(lockName) // while it is ours
+		_ = l.Close()
+	}, nil
 }
 
 // besideStamp is the folder a command uses for a stamp: the one named on the command line, else one beside stamp.yaml.

@@ -1,0 +1,103 @@
+package cli_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/certstamp/certstamp/csr"
+)
+
+// TestRequestsAtOnce: of runs that make requests side by side each says that it made them only if the manifest names their keys:
+// by it alone pack finds the key of what the CA issues.
+func TestRequestsAtOnce(t *testing.T) {
+	for name, asOf := range map[string]string{"the same second": "2026-11-29T10:00:00Z", "another second": "2026-11-29T10:00:0%dZ"} {
+		b := newBureau(t, "")
+		var (
+			wg      sync.WaitGroup
+			answers [4]answer
+		)
+		for i := range answers {
+			at := asOf
+			if strings.Contains(at, "%d") {
+				at = fmt.Sprintf(at, i)
+			}
+			wg.Go(func() { answers[i] = b.csr(nil, "--type", "DBAdapter", "--as-of", at) })
+		}
+		wg.Wait()
+		done := 0
+		for _, a := range answers {
+			switch {
+			case a.code == 0:
+				done++
+			case a.code != 3 && a.code != 2 || !strings.Contains(a.stderr, "certstamp: hint: "):
+				t.Errorf("%s: exit %d\n%s", name, a.code, a.stderr)
+			}
+		}
+		if done == 0 {
+			t.Errorf("%s: none was made", name)
+		}
+		folder := filepath.Join("requests", "DBAdapter")
+		raw, err := os.ReadFile(b.path(folder, csr.ManifestName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := csr.ReadManifest(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := map[string]bool{}
+		for _, r := range m.Requests {
+			known[r.SPKI] = true
+		}
+		files, err := filepath.Glob(b.path(folder, "*.req"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%v, %v", files, err)
+		}
+		for _, r := range b.requests(folder) {
+			if sum := sha256.Sum256(r.RawSubjectPublicKeyInfo); !known[hex.EncodeToString(sum[:])] {
+				t.Errorf("%s: the manifest does not name the key of a request that lies there", name)
+			}
+		}
+		if len(files) != len(m.Requests) {
+			t.Errorf("%s: %d requests, the manifest has %d", name, len(files), len(m.Requests))
+		}
+		left, err := filepath.Glob(b.path(folder, ".*"))
+		if err != nil || len(left) > 0 {
+			t.Errorf("%s: left behind: %v, %v", name, left, err)
+		}
+	}
+}
+
+// TestRequestIsWholeOrMadeAnew: a run that ends between two files of a request leaves none that the next run takes for made.
+func TestRequestIsWholeOrMadeAnew(t *testing.T) {
+	for _, ext := range []string{".inf", ".yaml", ".json", ".req"} {
+		b := newBureau(t, "")
+		const stem = "requests/DBAdapter/wildcard_dbadapter_east_azurestack_contoso_example_CertRequest_20261129100000"
+		if err := os.MkdirAll(filepath.Join(b.path(stem+ext), "in the way"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if a := b.csr(nil, "--type", "DBAdapter", "--as-of", "2026-11-29T10:00:00Z"); a.code == 0 {
+			t.Fatalf("%s: it was written: %s", ext, a.stdout)
+		}
+		if err := os.RemoveAll(b.path(stem + ext)); err != nil {
+			t.Fatal(err)
+		}
+		a := b.csr(nil, "--type", "DBAdapter", "--as-of", "2026-11-29T10:00:01Z")
+		again := b.path(strings.Replace(stem, "100000", "100001", 1))
+		for _, ext := range []string{".key.age", ".inf", ".yaml", ".json", ".req"} {
+			if _, err := os.Stat(again + ext); err != nil {
+				t.Errorf("exit %d: %v", a.code, err)
+			}
+		}
+		if _, err := os.Stat(b.path(stem + ".req")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("half a request: %v", err)
+		}
+	}
+}

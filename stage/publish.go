@@ -248,6 +248,16 @@ func Hold(sh Share, owner string) (release func() error, err error) {
 	return (&transaction{sh: sh}).lock(owner)
 }
 
+// While does one thing under the share's lock, for a run that does not keep it. Where there is no work folder it makes none.
+func While(sh Share, owner string, do func() error) error {
+	release, err := sh.Lock(lockFile, owner)
+	if err != nil {
+		return wrap("lock the share", err)
+	}
+	defer func() { _ = release() }() // it ends with the share at the latest, and what was done is done
+	return do()
+}
+
 // lock makes the work folder for the lock to lie in, and makes it again if an unstage that just ends took it away in between.
 func (t *transaction) lock(owner string) (release func() error, err error) {
 	const tries = 3

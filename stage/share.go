@@ -31,7 +31,8 @@ type Share interface {
 	ReadFile(name string, most int64) ([]byte, error)
 	// Stat looks at a name without following links.
 	Stat(name string) (fs.FileInfo, error)
-	// Append adds to a file, making it if need be, and returns when it is on disk.
+	// Append adds to a file, making it if need be, and returns when it is on disk. It is called under the lock: over a network, what
+	// two runs append at once lies one over the other.
 	Append(name string, data []byte) error
 	// Free is the free space in bytes; ok is false when the share doesn't say.
 	Free() (n int64, ok bool, err error)

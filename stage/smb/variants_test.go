@@ -618,6 +618,49 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 }
 
+// TestLinesOfTwo writes lines over two connections at once, each under the lock. Without it the server puts about one in eight of them
+// over another, also where the client asks for nothing but to append.
+func TestLinesOfTwo(t *testing.T) {
+	s := serve(t, nil, nil)
+	if err := os.Mkdir(filepath.Join(s.dir, "_certstamp"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const lines = 40
+	var wait sync.WaitGroup
+	for who := range 2 {
+		sh := s.open(t)
+		wait.Go(func() {
+			for n := 0; n < lines; {
+				line := fmt.Sprintf("%d %2d %s\n", who, n, strings.Repeat("x", n))
+				err := stage.While(sh, "somebody", func() error { return sh.Append(stage.JournalFile, []byte(line)) })
+				switch {
+				case err == nil:
+					n++
+				case !errors.As(err, new(*stage.LockedError)):
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+	b, err := os.ReadFile(filepath.Join(s.dir, filepath.FromSlash(stage.JournalFile)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var next [2]int
+	for line := range strings.Lines(string(b)) {
+		var who, n int
+		if _, err := fmt.Sscanf(line, "%d %d ", &who, &n); err != nil || who < 0 || who > 1 || n != next[who] {
+			t.Fatalf("after %v comes %q, %v", next, line, err)
+		}
+		next[who]++
+	}
+	if next != [2]int{lines, lines} {
+		t.Errorf("%v lines are there, of %d each", next, lines)
+	}
+}
+
 // TestLockNamesItsHolder takes and leaves the lock over many connections at once. Whoever is refused reads who was first, also
 // in the moments in which the file is just made or just removed; and no two ever have it.
 func TestLockNamesItsHolder(t *testing.T) {

@@ -44,6 +44,7 @@ type bound struct {
 	witness *witness
 	entry   report.Stamp
 	clean   []func()
+	visitor string // who it is, for a run that writes on the share and does not hold the stamp's lock meanwhile; else empty
 
 	approved bool     // the digest was given
 	journal  string   // as the command line names it

@@ -141,6 +141,7 @@ func (a *app) rotateAttach(ctx context.Context, b *bound, how binding) error {
 			sh = nil // the stamp can be asked all the same
 		}
 	}
+	b.visitor = b.owner("rotate --attach") // whoever started the rotation may hold the lock until its end
 	if err := a.openWitness(b, a.journalFile(b, how.journal), sh, true); err != nil {
 		return err
 	}

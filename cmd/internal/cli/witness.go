@@ -66,7 +66,7 @@ func (a *app) openWitness(b *bound, file string, sh stage.Share, write bool) err
 	}
 	var mirrors []io.Writer
 	if sh != nil {
-		mirrors = append(mirrors, &onShare{sh: sh})
+		mirrors = append(mirrors, &onShare{sh: sh, visitor: b.visitor})
 	}
 	own, err := journal.Open(file, b.digest, b.run, a.env.Now, mirrors...)
 	if err != nil {
@@ -144,11 +144,25 @@ func (b *bound) reread(sh stage.Share) error {
 
 // onShare appends the journal's lines to the share. The work folder may be gone: then so is this copy.
 type onShare struct {
-	sh    stage.Share
-	whole bool // the file is known to end in a line end
+	sh      stage.Share
+	visitor string // see bound; such a run takes the lock for each write, and while another has it the lines wait
+	whole   bool   // the file is known to end in a line end
 }
 
 func (o *onShare) Write(p []byte) (int, error) {
+	if o.visitor == "" {
+		return o.append(p)
+	}
+	n := 0
+	err := stage.While(o.sh, o.visitor, func() (err error) {
+		o.whole = false // others have written since
+		n, err = o.append(p)
+		return err
+	})
+	return n, err
+}
+
+func (o *onShare) append(p []byte) (int, error) {
 	out := p
 	if !o.whole {
 		// Whoever wrote last may have been cut off in the middle of a line, of which ours must not become a part.

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -137,6 +138,60 @@ func TestTornJournalOnTheShare(t *testing.T) {
 	}
 	if strings.Join(steps, " ") != "last-action start end" {
 		t.Errorf("the share knows of %q, %v", steps, log.Problems)
+	}
+}
+
+// TestVisitorWaitsForTheLock: rotate --attach writes on the share while nobody holds the lock. Over a network its line would else lie
+// over one of the run that does, such as the one that announces a start.
+func TestVisitorWaitsForTheLock(t *testing.T) {
+	dir := t.TempDir()
+	sh, err := stage.OpenFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sh.Close()
+	open := func() *journal.Journal {
+		own, err := journal.Open(filepath.Join(t.TempDir(), "j"), "a", "run", time.Now, &onShare{sh: sh, visitor: "a visitor"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := own.Append("rotate", "end", "success", nil); err != nil {
+			t.Fatal(err)
+		}
+		return own
+	}
+	onTheShare := func() int {
+		log, err := shareLog(sh)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(log.Entries)
+	}
+	if err := open().Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sh.Stat("_certstamp"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after unstage the work folder is made again: %v", err)
+	}
+	release, err := stage.Hold(sh, "somebody who rotates")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := open()
+	if n := onTheShare(); n != 0 {
+		t.Errorf("beside the holder of the lock it wrote %d lines", n)
+	}
+	if err := own.MirrorErrors()[0]; err == nil || !strings.Contains(err.Error(), "somebody who rotates") {
+		t.Errorf("what the share lacks, and why: %v", err)
+	}
+	if err := errors.Join(release(), own.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if n := onTheShare(); n != 1 {
+		t.Errorf("once the lock was free it wrote %d lines", n)
+	}
+	if err := open().Close(); err != nil || onTheShare() != 2 {
+		t.Errorf("with nobody there it wrote %d lines, %v", onTheShare()-1, err)
 	}
 }
 

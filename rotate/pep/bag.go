@@ -63,7 +63,8 @@ func text(v any, names ...string) string {
 	return cut(strings.TrimSpace(clixml.Text(m)), maxText)
 }
 
-// items returns the elements of a collection, or the single value as one.
+// items returns the elements of a collection, or the single value as one. An object that the collection names again says nothing
+// new, and would cost as much as the first time.
 func items(v any) []any {
 	o, ok := v.(*clixml.Object)
 	if !ok || o == nil {
@@ -73,7 +74,13 @@ func items(v any) []any {
 		return []any{v}
 	}
 	if len(o.List) > 0 || o.Container != clixml.NoContainer && o.Container != clixml.Dictionary {
-		return o.List
+		seen := map[*clixml.Object]bool{}
+		return slices.DeleteFunc(slices.Clone(o.List), func(e any) bool {
+			o, _ := e.(*clixml.Object)
+			again := o != nil && seen[o]
+			seen[o] = true
+			return again
+		})
 	}
 	return []any{v}
 }

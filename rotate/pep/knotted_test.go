@@ -3,6 +3,7 @@ package pep
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +55,11 @@ func TestTooManyActions(t *testing.T) {
 		if _, err := New(&fake{records: outputs(list)}).ActionStatus(t.Context(), "Start-SecretRotation"); !errors.Is(err, want) {
 			t.Errorf("%d actions: %v, want %v", n, err, want)
 		}
+	}
+	one := &clixml.Object{Extended: []clixml.Property{{Name: "ProgressAsXml", Value: `<Action Status="Completed"/>`}}}
+	again := &clixml.Object{Container: clixml.List, List: slices.Repeat([]any{one}, maxActions+1)}
+	if st, err := New(&fake{records: outputs(again)}).ActionStatus(t.Context(), "Start-SecretRotation"); err != nil || st.State != Completed {
+		t.Errorf("one action that is named again: %+v, %v", st, err)
 	}
 }
 

@@ -460,6 +460,69 @@ func TestUnstageLeavesTheNextLock(t *testing.T) {
 	}
 }
 
+// crowded is a share on which another run comes at the moment in which the work folder is removed.
+type crowded struct {
+	stage.Share
+	come func() error
+}
+
+func (c *crowded) Remove(name string) error {
+	if come := c.come; name == "_certstamp" && come != nil {
+		if err := come(); err != nil {
+			return err
+		}
+	}
+	return c.Share.Remove(name)
+}
+
+// TestUnstageLeavesTheFolderInUse: that the next run has come before the empty work folder could go takes nothing from what was
+// removed.
+func TestUnstageLeavesTheFolderInUse(t *testing.T) {
+	for name, come := range map[string]func(dir string) error{
+		"it has the lock":        func(dir string) error { return os.WriteFile(filepath.Join(dir, "_certstamp", "lock"), nil, 0o600) },
+		"it looks at the folder": func(string) error { return stage.ErrBusy },
+	} {
+		dir := t.TempDir()
+		sh := folder(t, dir)
+		publish(t, sh, newer, "run-1")
+		r, err := stage.Unstage(t.Context(), &crowded{sh, func() error { return come(dir) }}, newer.section("AAD"), digest(fmt.Sprint(newer)), options("run-2"))
+		if err != nil || r.Outcome != stage.Removed {
+			t.Errorf("%s: %q, %v", name, r.Outcome, err)
+		}
+	}
+}
+
+// vanishing is a share whose work folder is just going, with all that a server says of it then.
+type vanishing struct {
+	stage.Share
+	infos []func() (fs.FileInfo, error)
+}
+
+func (v *vanishing) Mkdir(name string) error {
+	if len(v.infos) > 0 {
+		return fs.ErrExist
+	}
+	return v.Share.Mkdir(name)
+}
+
+func (v *vanishing) Stat(name string) (fs.FileInfo, error) {
+	if len(v.infos) == 0 {
+		return v.Share.Stat(name)
+	}
+	info := v.infos[0]
+	v.infos = v.infos[1:]
+	return info()
+}
+
+// TestLockBesideAnUnstage: that a work folder is just going away is no reason not to begin.
+func TestLockBesideAnUnstage(t *testing.T) {
+	v := &vanishing{Share: folder(t, t.TempDir()), infos: []func() (fs.FileInfo, error){
+		func() (fs.FileInfo, error) { return os.Stat(os.Args[0]) }, // a file
+		func() (fs.FileInfo, error) { return nil, fs.ErrNotExist },
+	}}
+	publish(t, v, newer, "run-1")
+}
+
 // TestNothingIsSwappedIn walks what must end a run before the live set is touched, each with what the share holds or does by then.
 func TestNothingIsSwappedIn(t *testing.T) {
 	for name, row := range map[string]struct {

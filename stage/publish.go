@@ -258,18 +258,19 @@ func While(sh Share, owner string, do func() error) error {
 	return do()
 }
 
-// lock makes the work folder for the lock to lie in, and makes it again if an unstage that just ends took it away in between.
+// lock makes the work folder for the lock to lie in, and makes it again if an unstage that just ends took it away in between. Of a
+// folder that just goes Samba says for a moment that it is a file.
 func (t *transaction) lock(owner string) (release func() error, err error) {
 	const tries = 3
 	for try := 1; ; try++ {
-		if err := t.mkdir(work); err != nil {
-			return nil, wrap("make the work folder", err)
+		step := "make the work folder"
+		if err = t.mkdir(work); err == nil {
+			step = "lock the share"
+			release, err = t.sh.Lock(lockFile, owner)
 		}
-		release, err := t.sh.Lock(lockFile, owner)
-		if missing(err) && try < tries {
-			continue
+		if try == tries || !missing(err) && !errors.Is(err, errNoFolder) {
+			return release, wrap(step, err)
 		}
-		return release, wrap("lock the share", err)
 	}
 }
 
@@ -288,10 +289,12 @@ func (t *transaction) mkdir(name string) error {
 	}
 	info, err := t.sh.Stat(name)
 	if err == nil && !info.IsDir() {
-		return fmt.Errorf("%s is a file", quote(name))
+		return fmt.Errorf("%s %w", quote(name), errNoFolder)
 	}
 	return err
 }
+
+var errNoFolder = errors.New("is a file")
 
 func (t *transaction) staged() string {
 	return path.Join(work, stagePrefix+t.run, t.sec.Identity)

@@ -94,7 +94,14 @@ func Unstage(ctx context.Context, sh Share, sec plan.StageSection, digest string
 		return t.result, wrap("remove "+lockFile, err)
 	}
 	unlock()
-	return t.result, t.removeEmpty(work)
+	err = t.removeEmpty(work)
+	if err != nil { // the next run may have come between its two looks
+		err = t.removeEmpty(work)
+	}
+	if errors.Is(err, ErrBusy) {
+		err = nil // that run is about to take the lock
+	}
+	return t.result, err
 }
 
 // nothing reports whether neither a set nor a work folder is there.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/cloudsoda/go-smb2"
 
@@ -123,16 +124,35 @@ func (s *mount) ReadDir(name string) ([]fs.DirEntry, error) {
 		}
 		return err
 	}
-	err = s.do("list "+name, read)
-	var response *smb2.ResponseError
-	if errors.As(err, &response) && response.Code == invalidParameter {
+	err = s.look("list "+name, read)
+	if answered(err, invalidParameter) {
 		err = s.alone("list "+name, read)
 	}
 	return out, err
 }
 
-// invalidParameter is STATUS_INVALID_PARAMETER (MS-ERREF, section 2.3.1).
-const invalidParameter = 0xc000000d
+// look asks again for about a second while another run removes what is looked at. It has a folder to itself for a moment, and who
+// closes such a folder last removes it, and is told if it was not empty: that may be us.
+func (s *mount) look(what string, op func() error) error {
+	for pause := time.Millisecond; ; pause *= 2 {
+		err := s.do(what, op)
+		if !errors.Is(err, stage.ErrBusy) && !answered(err, notEmpty) || pause > time.Second/2 {
+			return err
+		}
+		time.Sleep(pause)
+	}
+}
+
+func answered(err error, status uint32) bool {
+	var response *smb2.ResponseError
+	return errors.As(err, &response) && response.Code == status
+}
+
+// Status codes of MS-ERREF, section 2.3.1.
+const (
+	invalidParameter = 0xc000000d
+	notEmpty         = 0xc0000101
+)
 
 // firstRead holds any PFX of a usual size with its chain: one round trip then reads the file and sees its end.
 const firstRead = 64 << 10
@@ -174,7 +194,11 @@ func readAll(f *smb2.File, most int64) ([]byte, error) {
 }
 
 func (s *mount) Stat(name string) (info fs.FileInfo, err error) {
-	err = s.on("look at "+name, name, func(at string) error {
+	at, err := s.at(name)
+	if err != nil {
+		return nil, err
+	}
+	err = s.look("look at "+name, func() error {
 		info, err = s.share.Lstat(at)
 		return err
 	})

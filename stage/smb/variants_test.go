@@ -661,6 +661,37 @@ func TestLinesOfTwo(t *testing.T) {
 	}
 }
 
+// TestStageBesideUnstage: runs that publish and remove at once are done or told who was first. The one that ends takes the work
+// folder away, in which the other is about to look.
+func TestStageBesideUnstage(t *testing.T) {
+	s := serve(t, nil, nil)
+	var wait sync.WaitGroup
+	for i := range 4 {
+		wait.Go(func() {
+			for n := range 15 {
+				sh, err := smb.Open(t.Context(), s.cfg)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				o := stage.Options{Run: fmt.Sprintf("run-%d-%d", i, n), Owner: "a run of this test"}
+				if i%2 == 0 {
+					_, err = stage.Publish(t.Context(), sh, newer.section(), newer.digest(), newer.open, o)
+				} else {
+					_, err = stage.Unstage(t.Context(), sh, newer.section(), newer.digest(), o)
+				}
+				if err = errors.Join(err, sh.Close()); err != nil && !errors.As(err, new(*stage.LockedError)) {
+					t.Errorf("run %d-%d: %v", i, n, err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if lies := s.lies(t); lies != "new" && lies != "absent" || len(s.inFlight(t)) > 0 {
+		t.Errorf("the share holds the %s set, left %v", lies, s.inFlight(t))
+	}
+}
+
 // TestLockNamesItsHolder takes and leaves the lock over many connections at once. Whoever is refused reads who was first, also
 // in the moments in which the file is just made or just removed; and no two ever have it.
 func TestLockNamesItsHolder(t *testing.T) {

@@ -30,13 +30,17 @@ const (
 // backupSet is a set to be kept, by its paths below the level of the identity system.
 type backupSet map[string][]byte
 
-// keepSet makes a set the backup's, whole or not at all, and keeps the one before under a name that
-// begins with the time. It does nothing if the backup has
-// exactly these files.
+// keepSet makes a set the backup's, whole or not at all, and keeps the one before under a name that begins with the time. It does
+// nothing if the backup has exactly these files. Stage holds the stamp's lock meanwhile, and pack does not: so one is alone there.
 func keepSet(root *os.Root, identity, name string, set backupSet) (changed bool, err error) {
 	if len(set) == 0 || holds(root, identity, set) {
 		return false, nil
 	}
+	release, err := aloneIn(root, "backup", name)
+	if err != nil {
+		return false, err
+	}
+	defer release()
 	name += "-" + rand.Text()[:6]
 	if err := root.RemoveAll(newSet); err != nil {
 		return false, unwritable(name, err)
@@ -46,8 +50,7 @@ func keepSet(root *os.Root, identity, name string, set backupSet) (changed bool,
 			return false, err
 		}
 	}
-	_, err = root.Stat(identity)
-	if err == nil {
+	if _, err = root.Stat(identity); err == nil {
 		if err = root.MkdirAll(path.Join(keptSets, name), 0o755); err == nil {
 			err = root.Rename(identity, path.Join(keptSets, name, identity))
 		}
@@ -65,6 +68,15 @@ func keepSet(root *os.Root, identity, name string, set backupSet) (changed bool,
 		names = names[1:]
 	}
 	return true, nil
+}
+
+// notKept gives an error of keepSet its exit code.
+func notKept(err error, hint string) error {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	return configuration(err, hint)
 }
 
 func holds(root *os.Root, identity string, set backupSet) bool {
@@ -148,7 +160,7 @@ func (a *app) keepPlanned(b *bound, open func(plan.PlannedFile) ([]byte, error))
 		}
 	}
 	if _, err := keepSet(root, sec.Identity, b.run, set); err != nil {
-		return configuration(fmt.Errorf("backup: %w", err), "let this user write in the backup folder")
+		return notKept(fmt.Errorf("backup: %w", err), "let this user write in the backup folder")
 	}
 	b.entry.Facts = append(b.entry.Facts, report.Fact{Name: "backup", Value: fmt.Sprintf("%s kept in %s", amount.Of(len(sec.Files), "file"), sec.Backup)})
 	return nil

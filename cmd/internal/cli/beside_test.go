@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/certstamp/certstamp/csr"
+	"github.com/certstamp/certstamp/internal/flock"
 )
 
 // TestRequestsAtOnce: of runs that make requests side by side each says that it made them only if the manifest names their keys:
@@ -99,5 +100,43 @@ func TestRequestIsWholeOrMadeAnew(t *testing.T) {
 		if _, err := os.Stat(b.path(stem + ".req")); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("half a request: %v", err)
 		}
+	}
+}
+
+// TestOneBackupAtATime: two runs that fill a backup at once would each take away what the other has half written, and both say that
+// the set lies there.
+func TestOneBackupAtATime(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, east)
+	s.simulate()
+	s.pack()
+	bound := s.plan("plan.json")
+	if err := os.RemoveAll(filepath.Join(s.s.Backup, "AAD")); err != nil {
+		t.Fatal(err)
+	}
+	backup, err := os.OpenRoot(s.s.Backup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backup.Close()
+	held, err := flock.Take(backup, ".certstamp-lock", "somebody else")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pack := append([]string{"pack", "--stamp", s.name(), "--key-identity", "env:PFX_IDENTITY", "--backup"}, s.allow()...)
+	before := print(t, s.s.Backup)
+	for _, args := range [][]string{pack, append([]string{"stage"}, bound...)} {
+		s.check(s.run(nil, args...), 3, "somebody else", "run the same command again")
+		if print(t, s.s.Backup) != before {
+			t.Errorf("%s wrote into the backup", args[0])
+		}
+	}
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.must(nil, pack...)
+	s.must(nil, append([]string{"stage"}, bound...)...)
+	if left, err := filepath.Glob(filepath.Join(s.s.Backup, ".certstamp*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

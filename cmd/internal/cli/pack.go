@@ -554,7 +554,7 @@ func (a *app) backUp(s *stamp.Stamp, p packing) (int, error) {
 		set[strings.TrimSuffix(f.Path, ".age")] = f.PFX
 	}
 	if _, err := keepSet(root, string(s.Identity), a.env.Now().UTC().Format("20060102T150405")+"-pack", set); err != nil {
-		return 0, configuration(fmt.Errorf("stamp %s: backup: %w", s.Name, err), "")
+		return 0, notKept(fmt.Errorf("stamp %s: backup: %w", s.Name, err), "")
 	}
 	return len(t.files), nil
 }

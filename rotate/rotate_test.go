@@ -319,6 +319,9 @@ func TestEndings(t *testing.T) {
 		}, "wrong-stamp", 0},
 		{"a simulator", func(w *world, j *Job) { w.info.CloudID, j.Stamp.CloudID = "SIMULATED-1", "" }, "wrong-stamp", 0},
 		{"a failed health test", func(w *world, _ *Job) { w.health.Tests[0].Result = pep.TestFail }, "not-ready", 0},
+		{"a health check that fails as a cmdlet", func(w *world, _ *Job) {
+			w.healthErr = &pep.CommandError{Cmdlet: "Test-AzureStack", Record: pep.ErrorRecord{Message: "Access is denied", ID: "UnauthorizedAccess"}}
+		}, "not-ready", 0},
 		{"a warning where warnings count", func(w *world, _ *Job) { w.health.Tests[0].Result = pep.TestWarn }, "not-ready", 0},
 		{"a warning where they don't", func(w *world, j *Job) {
 			w.health.Tests[0].Result, j.Rotate.Health[0].WarningsBlock = pep.TestWarn, false
@@ -613,6 +616,10 @@ func TestEndings(t *testing.T) {
 				check(t, (out.Result == Refused) == slices.ContainsFunc(out.Findings, isFail) || out.Ending == "last-failed",
 					"result %s with findings %+v", out.Result, out.Findings)
 				check(t, out.Result == Environment || row.starts == 0 || out.Started, "a start that the outcome does not admit")
+				for _, f := range out.Findings {
+					check(t, f.ID != "" && f.Name != "" && f.Result != "" && (f.Result == validate.OK || f.Found != "") && (!isFail(f) || f.Wanted != "" && f.Hint != ""),
+						"a finding lacks words: %+v", f)
+				}
 				if row.ending == "login-refused" || row.ending == "cut-off" {
 					check(t, w.dials-logins <= 2 && w.statuses <= 3, "%d logins and %d questions, some after a refusal", w.dials, w.statuses)
 				}

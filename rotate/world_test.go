@@ -26,13 +26,17 @@ type world struct {
 	served      []Served
 	serveErr    error
 	adfs        Evidence
+	adfsErr     error
 	update      pep.Update
-	syntax      pep.Syntax          // of the start
+	updateErr   error
+	syntax      pep.Syntax // of the start
+	syntaxErr   error
 	takes       map[string][]string // parameters of the others
 	without     []string            // cmdlets that the endpoint does not have
 	described   []string            // cmdlets whose syntax was asked for
 	commandsErr error
 	health      pep.HealthReport
+	healthErr   error
 
 	dialErr   func(n int) error // by the number of the login, from 1
 	statusErr func(n int) error
@@ -42,16 +46,16 @@ type world struct {
 	onStart   func(ctx context.Context, sink pep.Sink) (pep.Reply, error)
 	nameless  bool // the stamp tells neither instance nor times
 
-	archiveErr                                error
-	dials, statuses, starts, closes, detaches int
-	archives                                  int
-	entries                                   []Entry
-	others                                    [][]Entry // of other plans
-	journalErr                                func(step, state string) error
-	run                                       string
-	kill                                      func(point string) bool // the process dies there
-	events                                    []Event
-	leave                                     *time.Duration // the run is told to leave after that
+	archiveErr                                       error
+	dials, infos, statuses, starts, closes, detaches int
+	archives                                         int
+	entries                                          []Entry
+	others                                           [][]Entry // of other plans
+	journalErr                                       func(step, state string) error
+	run                                              string
+	kill                                             func(point string) bool // the process dies there
+	events                                           []Event
+	leave                                            *time.Duration // the run is told to leave after that
 }
 
 func (w *world) leaveAfter(d time.Duration) { w.leave = &d }
@@ -117,7 +121,7 @@ func (w *world) deps() Deps {
 			w.tick()
 			return w.served, w.serveErr
 		},
-		ADFS:     func(context.Context) (Evidence, error) { return w.adfs, nil },
+		ADFS:     func(context.Context) (Evidence, error) { return w.adfs, w.adfsErr },
 		MayStart: w.mayStart,
 		Journal:  w,
 		Others:   func() [][]Entry { return w.others },
@@ -237,6 +241,7 @@ type login struct{ w *world }
 
 func (l *login) Host() string { return "10.20.1.11:5985" }
 func (l *login) StampInformation(context.Context) (pep.StampInformation, error) {
+	l.w.infos++
 	l.w.die("guard")
 	return l.w.info, l.w.infoErr
 }
@@ -256,13 +261,15 @@ func (l *login) ActionStatus(ctx context.Context, _ string) (pep.Status, error) 
 	return l.w.last, nil
 }
 
-func (l *login) UpdateStatus(context.Context) (pep.Update, error) { return l.w.update, nil }
+func (l *login) UpdateStatus(context.Context) (pep.Update, error) {
+	return l.w.update, l.w.updateErr
+}
 func (l *login) CommandSyntax(_ context.Context, cmdlet string) (pep.Syntax, error) {
 	l.w.described = append(l.w.described, cmdlet)
 	if cmdlet != "Start-SecretRotation" {
 		return pep.Syntax{Known: !slices.Contains(l.w.without, cmdlet), Parameters: l.w.takes[cmdlet]}, nil
 	}
-	return l.w.syntax, nil
+	return l.w.syntax, l.w.syntaxErr
 }
 
 func (l *login) Commands(context.Context) ([]string, error) {
@@ -270,7 +277,7 @@ func (l *login) Commands(context.Context) ([]string, error) {
 }
 
 func (l *login) TestAzureStack(ctx context.Context, _ plan.HealthCheck, _ pep.Secrets, _ pep.Sink) (pep.HealthReport, error) {
-	return l.w.health, ctx.Err()
+	return l.w.health, errors.Join(l.w.healthErr, ctx.Err())
 }
 
 func (l *login) StartSecretRotation(ctx context.Context, _ plan.Call, _ pep.Secrets, sink pep.Sink) (pep.Reply, error) {

@@ -264,7 +264,7 @@ func (m *machine) leaving(ctx context.Context, w *wait) {
 	switch {
 	case w.running || m.answered && !w.asked:
 		m.end("detached", cause)
-	case m.out.Started || m.past.started:
+	case m.out.Started:
 		m.end("left-unseen", cause)
 	default:
 		m.end("cancelled", cause)
@@ -276,7 +276,7 @@ func (m *machine) overdue(w *wait) {
 	switch {
 	case w.running:
 		m.end("still-running", nil)
-	case !w.asked && !m.out.Started && !m.past.started:
+	case !w.asked && !m.out.Started:
 		m.end("unreachable", w.lastErr)
 	case w.lastErr != nil || !w.asked:
 		m.end("no-contact", w.lastErr)

@@ -52,7 +52,7 @@ func readPast(entries []Entry) past {
 	byRun, lastRun := "", ""
 	for _, e := range entries {
 		switch {
-		case e.Step == stepLastAction && !p.started:
+		case e.Step == stepLastAction: // of any run: a start takes that of its own
 			last, lastOK = pep.StatusOf(e.Facts)
 			lastRun = e.Run
 		case e.Step == stepStart && e.State == stateNotTaken:

@@ -29,7 +29,7 @@ var startedBefore = []Entry{
 // TestEndings walks every way in which a rotation can come out, and holds that no ending is without a case.
 func TestEndings(t *testing.T) {
 	failedLast := func(w *world) {
-		w.last.State, w.last.Word, w.last.InstanceID = pep.Failed, "Failed", "failed"
+		w.last.State, w.last.Word, w.last.InstanceID, w.last.Message = pep.Failed, "Failed", "failed", "no pfx"
 		w.last.Started, w.last.Ended = w.last.Started.Add(3*time.Hour), w.last.Ended.Add(3*time.Hour)
 	}
 	failedTwice := append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepEnd, State: string(FailedAgain)})
@@ -82,6 +82,18 @@ func TestEndings(t *testing.T) {
 			j.Rotate.Fresh = "support said so"
 		}, "no-proof", 1},
 		{"everything is planned already", func(w *world, _ *Job) { w.rotateLeaves() }, "already-rotated", 0},
+		{"everything is planned already, but for one sample of a stranger", func(w *world, _ *Job) {
+			w.rotateLeaves()
+			w.served[0].Leaves = append(w.served[0].Leaves, "ff")
+		}, "not-ready", 0},
+		{"everything is planned already, but for one sample of before", func(w *world, _ *Job) {
+			w.rotateLeaves()
+			w.served[0].Leaves = append(w.served[0].Leaves, "aa")
+		}, "not-ready", 0},
+		{"everything is planned already, but for one sample without an answer", func(w *world, _ *Job) {
+			w.rotateLeaves()
+			w.served[0].Failed = "timeout"
+		}, "not-ready", 0},
 		{"the action fails", func(w *world, _ *Job) { w.onStart = w.lose(time.Minute, time.Hour, pep.Failed) }, "action-failed", 1},
 		{"the call fails and no action began", func(w *world, _ *Job) {
 			w.onStart = func(context.Context, pep.Sink) (pep.Reply, error) {
@@ -124,6 +136,10 @@ func TestEndings(t *testing.T) {
 			w.rotateLeaves()
 		}, "completed", 1},
 		{"a fresh start after a failure", func(w *world, j *Job) { failedLast(w); j.Rotate.Fresh = "support said so" }, "completed", 1},
+		{"a fresh start after a failure on a mixed stamp", func(w *world, j *Job) {
+			failedLast(w)
+			j.Rotate.Fresh, w.served[0].Leaves = "support said so", []string{"ba"}
+		}, "completed", 1},
 		{"an internal rotation", func(_ *world, j *Job) {
 			j.Verify, j.Rotate.Start.Parameters = nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
 		}, "completed", 1},
@@ -141,6 +157,40 @@ func TestEndings(t *testing.T) {
 			w.entries = slices.Clone(startedBefore)
 			w.last.InstanceID, w.last.Started = "new", time.Now()
 		}, "no-proof", 0},
+		{"a start that was answered, and endpoints that cannot be read after the connection was lost", func(w *world, _ *Job) {
+			w.onStart = func(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
+				w.serveErr = errors.New("no network")
+				return w.lose(time.Minute, time.Hour, pep.Completed)(ctx, sink)
+			}
+		}, "completed", 1},
+		{"an error record, a lost connection, and an action that shows late", func(w *world, _ *Job) {
+			w.onStart = func(_ context.Context, sink pep.Sink) (pep.Reply, error) {
+				w.starts++
+				reply := say(sink, "Starting")
+				reply.Errors = []pep.ErrorRecord{{Message: "one secret was skipped"}}
+				return reply, errLost
+			}
+			w.statusErr = func(n int) error {
+				if n == 5 {
+					w.begin(time.Hour, pep.Failed)
+					w.starts--
+				}
+				return nil
+			}
+		}, "action-failed", 1},
+		{"started before, and nobody can say whether it was this stamp", func(w *world, _ *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken})
+			w.last.InstanceID, w.last.Started, w.infoErr = "new", time.Now(), errDown
+		}, "no-contact", 0},
+		{"started before, and no answer after the first", func(w *world, _ *Job) {
+			w.entries = slices.Clone(startedBefore)
+			w.statusErr = func(n int) error {
+				if n > 1 {
+					return errDown
+				}
+				return nil
+			}
+		}, "no-contact", 0},
 		{"an internal start that may have been lost has nothing else to go by", func(w *world, j *Job) {
 			w.entries = slices.Clone(startedBefore)
 			j.Verify, j.Rotate.Start.Parameters = nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
@@ -166,6 +216,19 @@ func TestEndings(t *testing.T) {
 			failedLast(w)
 			w.last.Started = time.Now().Add(-time.Hour)
 		}, "no-proof", 0},
+		{"answered and completed, and another plan's start after it began no action", func(w *world, _ *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken})
+			w.last.InstanceID, w.last.Started = "ours", time.Now()
+			w.others = [][]Entry{{
+				{Run: "x", Step: stepLastAction, State: stateBefore, Facts: w.last.Facts()},
+				{Run: "x", Step: stepStart, State: stateStarting, Facts: map[string]string{factPlanned: "0", factTotal: "0"}},
+			}}
+		}, "completed", 0},
+		{"its action failed before, and somebody took it up since", func(w *world, _ *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken},
+				Entry{Run: "run-0", Step: stepEnd, State: string(Failed), Facts: map[string]string{"ending": "action-failed"}})
+			w.last.InstanceID, w.last.Started = "ours", time.Now()
+		}, "completed", 0},
 		{"ours failed, and another plan's rotation after it completed elsewhere", func(w *world, _ *Job) {
 			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepEnd, State: string(Failed), Facts: map[string]string{"ending": "said-failure"}})
 			w.others = [][]Entry{startedAfter(startedBefore)}
@@ -256,6 +319,20 @@ func TestEndings(t *testing.T) {
 			w.rotateLeaves()
 			rerun(j)
 		}, "no-proof", 0},
+		{"nor for a fresh start", func(w *world, j *Job) {
+			w.entries = []Entry{{Run: "x", Step: stepStart, State: "?"}}
+			w.rotateLeaves()
+			j.Rotate.Fresh = "support said so"
+		}, "no-proof", 0},
+		{"a rerun on a mixed stamp whose actions cannot be told apart", func(w *world, j *Job) {
+			rerun(j)
+			w.last = pep.Status{Known: true, State: pep.Completed}
+			w.entries = []Entry{
+				{Run: "run-0", Step: stepLastAction, State: stateBefore, Facts: w.last.Facts()},
+				{Run: "run-0", Step: stepStart, State: stateStarting, Facts: map[string]string{factPlanned: "1", factTotal: "2"}},
+			}
+			w.rotateLeaves()
+		}, "proved-by-leaves", 0},
 		{"no host answers after the start", func(w *world, _ *Job) {
 			w.onStart = w.lose(time.Minute, time.Hour, pep.Completed)
 			w.dialErr = func(n int) error {
@@ -319,9 +396,21 @@ func TestEndings(t *testing.T) {
 		}, "wrong-stamp", 0},
 		{"a simulator", func(w *world, j *Job) { w.info.CloudID, j.Stamp.CloudID = "SIMULATED-1", "" }, "wrong-stamp", 0},
 		{"a failed health test", func(w *world, _ *Job) { w.health.Tests[0].Result = pep.TestFail }, "not-ready", 0},
+		{"a failed health test where warnings don't count", func(w *world, j *Job) {
+			w.health.Tests[0].Result, j.Rotate.Health[0].WarningsBlock = pep.TestFail, false
+		}, "not-ready", 0},
+		{"a failed health test beside an accepted one", func(w *world, j *Job) {
+			w.health.Tests[0].Result = pep.TestFail
+			j.Rotate.AcceptHealth = []plan.Assertion{{What: "AzsStampBMCSummary", Reason: "known"}}
+		}, "not-ready", 0},
 		{"a health check that fails as a cmdlet", func(w *world, _ *Job) {
 			w.healthErr = &pep.CommandError{Cmdlet: "Test-AzureStack", Record: pep.ErrorRecord{Message: "Access is denied", ID: "UnauthorizedAccess"}}
 		}, "not-ready", 0},
+		{"a health check that is not answered", func(w *world, _ *Job) { w.healthErr = pep.ErrNoAnswer }, "unreachable", 0},
+		{"healthy by a word and no test", func(w *world, _ *Job) {
+			yes := true
+			w.health = pep.HealthReport{Known: true, Healthy: true, Stated: &yes}
+		}, "completed", 1},
 		{"a warning where warnings count", func(w *world, _ *Job) { w.health.Tests[0].Result = pep.TestWarn }, "not-ready", 0},
 		{"a warning where they don't", func(w *world, j *Job) {
 			w.health.Tests[0].Result, j.Rotate.Health[0].WarningsBlock = pep.TestWarn, false
@@ -340,12 +429,18 @@ func TestEndings(t *testing.T) {
 			w.mayStart = func(time.Time) error { return errors.New("the next window opens on Saturday") }
 		}, "not-ready", 0},
 		{"an update runs", func(w *world, _ *Job) { w.update.State = pep.Running }, "not-ready", 0},
+		{"an update runs, on a release where nobody asks", func(w *world, j *Job) {
+			w.update.State, j.Rotate.UpdateCheck = pep.Running, false
+		}, "completed", 1},
+		{"a release that does not tell of updates", func(w *world, _ *Job) { w.update = pep.Update{} }, "completed", 1},
+		{"the state of updates is not answered", func(w *world, _ *Job) { w.updateErr = pep.ErrNoAnswer }, "unreachable", 0},
 		{"an update failed", func(w *world, _ *Job) { w.update.State = pep.Failed }, "not-ready", 0},
 		{"a foreign leaf", func(w *world, _ *Job) { w.served[1].Leaves = []string{"ff"} }, "not-ready", 0},
 		{"some endpoints are planned already, others not", func(w *world, _ *Job) { w.served[0].Leaves = []string{"ba"} }, "not-ready", 0},
 		{"an endpoint between two leaves", func(w *world, _ *Job) { w.served[0].Leaves = []string{"aa", "ba"} }, "not-ready", 0},
 		{"an endpoint that keeps its certificate", func(_ *world, j *Job) { j.Verify.Endpoints[0].Planned = "aa" }, "completed", 1},
 		{"an endpoint went silent", func(w *world, _ *Job) { w.served[1] = Served{Endpoint: "public-portal", Failed: "timeout"} }, "not-ready", 0},
+		{"an endpoint was not looked at", func(w *world, _ *Job) { w.served = w.served[:1] }, "not-ready", 0},
 		{"an endpoint was silent before too", func(w *world, j *Job) {
 			w.served[1] = Served{Endpoint: "public-portal", Failed: "timeout"}
 			j.Verify.Endpoints[1].Previous = ""
@@ -353,8 +448,24 @@ func TestEndings(t *testing.T) {
 		{"a leaf nobody saw when the plan was made may be the previous one", func(_ *world, j *Job) {
 			j.Verify.Endpoints[1].Previous = ""
 		}, "completed", 1},
+		{"a planned leaf where nobody saw one when the plan was made is no news", func(w *world, j *Job) {
+			j.Verify.Endpoints[1].Previous, w.served[1].Leaves = "", []string{"bb"}
+		}, "completed", 1},
+		{"a cmdlet that the endpoint does not describe", func(w *world, _ *Job) { w.syntax = pep.Syntax{} }, "completed", 1},
+		{"the syntax is not answered", func(w *world, _ *Job) { w.syntaxErr = pep.ErrNoAnswer }, "unreachable", 0},
 		{"a cmdlet without the parameter", func(w *world, _ *Job) { w.syntax.Parameters = nil }, "not-ready", 0},
 		{"an AD FS endpoint on an AAD stamp", func(w *world, _ *Job) { w.adfs = Present }, "not-ready", 0},
+		{"an AD FS endpoint on an AD FS stamp", func(w *world, j *Job) { w.adfs, j.Stamp.Identity = Present, "ADFS" }, "completed", 1},
+		{"no AD FS endpoint on an AD FS stamp", func(w *world, j *Job) { j.Stamp.Identity = "ADFS" }, "not-ready", 0},
+		{"no evidence but that the AD FS endpoint serves", func(w *world, j *Job) {
+			w.adfs, j.Stamp.Identity = NoIdea, "ADFS"
+			w.served[0].Endpoint, j.Verify.Endpoints[0].Endpoint = "ADFS", "ADFS"
+		}, "completed", 1},
+		{"no evidence where the AD FS endpoint is silent", func(w *world, j *Job) {
+			w.adfs, j.Stamp.Identity = NoIdea, "ADFS"
+			w.served[0], j.Verify.Endpoints[0].Endpoint, j.Verify.Endpoints[0].Previous = Served{Endpoint: "ADFS", Failed: "timeout"}, "ADFS", ""
+		}, "not-ready", 0},
+		{"evidence of the identity system that could not be had", func(w *world, _ *Job) { w.adfsErr = errors.New("no DNS") }, "not-ready", 0},
 		{"no evidence of the identity system", func(w *world, _ *Job) { w.adfs = NoIdea }, "not-ready", 0},
 		{"no evidence, but an acknowledgement", func(w *world, j *Job) { w.adfs, j.IdentityAsserted = NoIdea, true }, "completed", 1},
 		{"the last rotation failed", func(w *world, _ *Job) { failedLast(w) }, "last-failed", 0},
@@ -585,6 +696,14 @@ func TestEndings(t *testing.T) {
 			}
 			w.leaveAfter(10 * time.Minute)
 		}, "detached", 1},
+		{"told to leave when nothing runs any more and nothing is proved yet", func(w *world, _ *Job) {
+			w.last, w.nameless = pep.Status{Known: true, State: pep.Completed}, true
+			w.onStart = func(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
+				w.serveErr = errors.New("no network")
+				return w.lose(time.Minute, time.Minute, pep.Completed)(ctx, sink)
+			}
+			w.leaveAfter(10 * time.Minute)
+		}, "left-unseen", 1},
 		{"told to leave while somebody else's rotation runs", func(w *world, _ *Job) {
 			w.begin(time.Hour, pep.Completed)
 			w.starts = 0
@@ -616,9 +735,13 @@ func TestEndings(t *testing.T) {
 				check(t, (out.Result == Refused) == slices.ContainsFunc(out.Findings, isFail) || out.Ending == "last-failed",
 					"result %s with findings %+v", out.Result, out.Findings)
 				check(t, out.Result == Environment || row.starts == 0 || out.Started, "a start that the outcome does not admit")
+				check(t, w.infos <= 1 || w.infoErr != nil, "the stamp was asked %d times who it is", w.infos) // it runs an action plan for each
 				for _, f := range out.Findings {
 					check(t, f.ID != "" && f.Name != "" && f.Result != "" && (f.Result == validate.OK || f.Found != "") && (!isFail(f) || f.Wanted != "" && f.Hint != ""),
 						"a finding lacks words: %+v", f)
+				}
+				if slices.Contains([]string{"last-failed", "not-ours", "third-attempt"}, row.ending) {
+					check(t, len(out.Errors) == 1 && out.Errors[0].Message == "no pfx", "what failed is not said: %+v", out.Errors)
 				}
 				if row.ending == "login-refused" || row.ending == "cut-off" {
 					check(t, w.dials-logins <= 2 && w.statuses <= 3, "%d logins and %d questions, some after a refusal", w.dials, w.statuses)
@@ -782,6 +905,8 @@ func TestSuccessIsSaidOnce(t *testing.T) {
 		out, _ := Run(t.Context(), w.deps(), w.job())
 		check(t, out.Ending == "completed", "got %q", out.Ending)
 		before := len(w.entries)
+		out, _ = Attach(t.Context(), w.deps(), w.job())
+		check(t, out.Ending == "already-done" && !slices.ContainsFunc(out.Findings, func(f validate.Finding) bool { return f.Result != validate.OK }), "got %q, %+v", out.Ending, out.Findings)
 		w.last.State, w.last.Word, w.last.InstanceID, w.last.Started = pep.Failed, "Failed", "theirs", time.Now()
 		w.last.Steps = []pep.Step{{Name: "Rotate", Status: "Error", Message: "their secret store is full"}}
 		w.served[0].Leaves = []string{"ff"}
@@ -820,16 +945,256 @@ func TestAttachProvesNoUnstartedPlan(t *testing.T) {
 			row.setup(&j)
 			out, _ := Attach(t.Context(), w.deps(), j)
 			check(t, w.starts == 0 && out.Ending == row.ending, "%s: got %q, %d starts", row.name, out.Ending, w.starts)
+			check(t, out.Took < time.Minute && !slices.ContainsFunc(out.Findings, isFail), "%s: after %v, with findings %+v", row.name, out.Took, out.Findings)
 		})
 	}
 }
 
+// TestAttachStartsNothing, and admits no start of a plan whose journal shows none.
 func TestAttachStartsNothing(t *testing.T) {
+	for ending, setup := range map[string]func(*world){
+		"another-ran":   func(*world) {},
+		"no-proof":      func(w *world) { w.last = pep.Status{} }, // the stamp never rotated
+		"login-refused": func(w *world) { w.dialErr = unauthorized(1) },
+		"unreachable":   func(w *world) { w.dialErr = func(int) error { return errDown } },
+		"cancelled": func(w *world) {
+			w.dialErr = func(int) error { return errDown }
+			w.leaveAfter(10 * time.Minute)
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			setup(w)
+			ctx := t.Context()
+			if w.leave != nil {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, *w.leave)
+				defer cancel()
+			}
+			out, err := Attach(ctx, w.deps(), w.job())
+			check(t, w.starts == 0 && out.Ending == ending && !out.Started, "got %q, %d starts, want %q", out.Ending, w.starts, ending)
+			check(t, (err != nil) == (w.dialErr != nil), "%s: the cause is %v", ending, err)
+		})
+	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
+		w.dialErr = func(n int) error {
+			check(t, n == 1, "login %d after one that must be the last", n)
+			return fmt.Errorf("log in: %w", wsman.ErrUnanswered)
+		}
 		out, _ := Attach(t.Context(), w.deps(), w.job())
-		check(t, w.starts == 0 && out.Ending == "another-ran", "got %q, %d starts", out.Ending, w.starts)
+		check(t, out.Ending == "unreachable", "logins without an answer: got %q", out.Ending)
 	})
+}
+
+// TestPatience: a stamp gets fifteen polls to show something, counted from when nothing runs any more, and no more.
+func TestPatience(t *testing.T) {
+	started := func(w *world, _ *Job) { w.entries = slices.Clone(startedBefore) }
+	runs := func(w *world, _ *Job) {
+		w.last, w.nameless = pep.Status{Known: true, State: pep.Completed}, true
+		w.onStart = w.lose(time.Minute, time.Hour, pep.Completed)
+	}
+	again := func(w *world, j *Job) { // of a rotation whose leaves were there before
+		rerun(j)
+		w.last = pep.Status{Known: true, State: pep.Completed}
+		w.entries = []Entry{
+			{Run: "run-0", Step: stepLastAction, State: stateBefore, Facts: w.last.Facts()},
+			{Run: "run-0", Step: stepStart, State: stateStarting, Facts: map[string]string{factPlanned: "2", factTotal: "2"}},
+		}
+		w.rotateLeaves()
+	}
+	for name, row := range map[string]struct {
+		setup  func(*world, *Job)
+		lag    time.Duration // of the endpoints; 0: theirs are not touched
+		ending string
+		took   time.Duration
+	}{
+		"nothing is seen":                   {started, 0, "no-proof", 15 * time.Minute},
+		"endpoints lag behind":              {started, 14 * time.Minute, "proved-by-leaves", 14 * time.Minute},
+		"it ends, and endpoints lag behind": {runs, 73 * time.Minute, "proved-by-leaves", 73 * time.Minute},
+		"it ends, and nothing is seen":      {runs, 10 * time.Hour, "no-proof", 74 * time.Minute},
+		"leaves that were there before":     {again, 0, "no-proof", 15 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				j := w.job()
+				row.setup(w, &j)
+				d, begun, before := w.deps(), time.Now(), w.served
+				if row.lag > 0 {
+					observe := d.Observe
+					d.Observe = func(ctx context.Context) ([]Served, error) {
+						if w.served = before; time.Since(begun) >= row.lag {
+							w.rotateLeaves()
+						}
+						return observe(ctx)
+					}
+				}
+				out, _ := Run(t.Context(), d, j)
+				check(t, out.Ending == row.ending && out.Took == row.took, "got %q after %v, want %q after %v", out.Ending, out.Took, row.ending, row.took)
+			})
+		})
+	}
+}
+
+// TestAnotherLogin: a session that failed is left for a new one, and its command goes on; what a cmdlet says is none of its fault.
+func TestAnotherLogin(t *testing.T) {
+	for name, row := range map[string]struct {
+		err    error
+		logins int
+	}{
+		"the connection is lost": {errDown, 2},
+		"the cmdlet fails":       {&pep.CommandError{Cmdlet: "Get-ActionStatus"}, 1},
+	} {
+		for _, question := range []string{"the action", "who it is"} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken})
+				w.last.InstanceID, w.last.Started = "new", time.Now()
+				w.statusErr = func(n int) error {
+					if w.infoErr = nil; n > 1 {
+						return nil
+					}
+					if question == "the action" {
+						return row.err
+					}
+					w.infoErr = row.err
+					return nil
+				}
+				out, _ := Run(t.Context(), w.deps(), w.job())
+				check(t, out.Ending == "completed" && w.dials == row.logins && w.detaches == row.logins-1, "%s, asked for %s: %q, %d logins, %d left", name, question, out.Ending, w.dials, w.detaches)
+			})
+		}
+	}
+}
+
+// TestJudge: one sample is enough to doubt an endpoint.
+func TestJudge(t *testing.T) {
+	want := plan.VerifyEndpoint{Endpoint: "portal", Previous: "aa", Planned: "bb"}
+	for _, row := range []struct {
+		leaves []string
+		failed string
+		leaf   Leaf
+	}{
+		{[]string{"bb"}, "", Planned},
+		{[]string{"BB"}, "", Planned},
+		{[]string{"bb"}, "timeout", Mixed},
+		{[]string{"bb", "aa"}, "", Mixed},
+		{[]string{"aa", "bb"}, "timeout", Mixed},
+		{[]string{"aa"}, "", Previous},
+		{[]string{"aa"}, "timeout", Previous},
+		{[]string{"bb", "ff"}, "", Foreign},
+		{[]string{"ff", "aa"}, "", Foreign},
+		{nil, "timeout", Unreachable},
+		{nil, "", Unreachable},
+	} {
+		got := judge(Served{Endpoint: "portal", Leaves: row.leaves, Failed: row.failed}, want)
+		check(t, got == row.leaf, "%v, failed %q: %s, want %s", row.leaves, row.failed, got, row.leaf)
+	}
+}
+
+// TestDoubtsAreWarnings: what cannot be known, and what the plan accepts, is said and stops nothing.
+func TestDoubtsAreWarnings(t *testing.T) {
+	for id, row := range map[string]struct {
+		setup func(*world, *Job)
+		found string
+	}{
+		"update-state":  {func(w *world, _ *Job) { w.update = pep.Update{} }, "does not tell"},
+		"cmdlet-syntax": {func(w *world, _ *Job) { w.syntax = pep.Syntax{} }, "does not describe Start-SecretRotation"},
+		"endpoint-state": {func(w *world, j *Job) {
+			w.served, j.Verify.Endpoints[1].Previous = w.served[:1], ""
+		}, "public-portal cannot be read, as when the plan was made: not observed"},
+		"stamp-health": {func(w *world, j *Job) {
+			w.health.Tests[0].Result = pep.TestFail
+			j.Rotate.AcceptHealth = []plan.Assertion{{What: "AzsInfraCapacity", Reason: "known"}}
+		}, `"AzsInfraCapacity" is FAIL`},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			j := w.job()
+			row.setup(w, &j)
+			out, _ := Run(t.Context(), w.deps(), j)
+			var said []validate.Finding
+			for _, f := range out.Findings {
+				if f.Result != validate.OK {
+					said = append(said, f)
+				}
+			}
+			check(t, out.Ending == "completed" && len(said) == 1 && said[0].ID == id && said[0].Result == validate.Warning && strings.Contains(said[0].Found, row.found),
+				"%s: %q, %+v", id, out.Ending, said)
+			check(t, id != "stamp-health" || said[0].Waived == "known", "accepted without its reason: %+v", said)
+		})
+	}
+}
+
+// TestReadPast: a journal that lacks a part makes nobody surer.
+func TestReadPast(t *testing.T) {
+	before, start := startedBefore[0], startedBefore[1]
+	counted := func(facts map[string]string) Entry {
+		return Entry{Run: "run-0", Step: stepStart, State: stateStarting, Facts: facts}
+	}
+	taken := Entry{Run: "run-0", Step: stepStart, State: stateTaken}
+	for name, row := range map[string]struct {
+		entries                  []Entry
+		started, readable, taken bool
+	}{
+		"nothing":                        {nil, false, false, false},
+		"the last action alone":          {[]Entry{before}, false, false, false},
+		"an end alone":                   {[]Entry{{Run: "run-0", Step: stepEnd, State: string(Unknown), Facts: map[string]string{"ending": "no-proof"}}}, false, false, false},
+		"a start":                        {[]Entry{before, start}, true, true, false},
+		"a start that was answered":      {[]Entry{before, start, taken}, true, true, true},
+		"no last action":                 {[]Entry{start}, true, false, false},
+		"a last action without facts":    {[]Entry{{Run: "run-0", Step: stepLastAction, State: stateBefore}, start}, true, false, false},
+		"another run's last action":      {[]Entry{{Run: "x", Step: stepLastAction, State: stateBefore, Facts: before.Facts}, start}, true, false, false},
+		"no count of planned leaves":     {[]Entry{before, counted(map[string]string{factTotal: "2"})}, true, false, false},
+		"no count of all":                {[]Entry{before, counted(map[string]string{factPlanned: "2"})}, true, false, false},
+		"answered, as another's was too": {[]Entry{before, start, taken, {Run: "x", Step: stepStart, State: stateStarting}, {Run: "x", Step: stepStart, State: stateTaken}}, true, true, true},
+		"another's was answered":         {[]Entry{before, start, {Run: "x", Step: stepStart, State: stateStarting}, {Run: "x", Step: stepStart, State: stateTaken}}, true, true, false},
+	} {
+		p := readPast(row.entries)
+		check(t, p.failed == "", "%s: failed as %q", name, p.failed)
+		check(t, p.started == row.started && Started(row.entries) == row.started && p.readable == row.readable && p.taken == row.taken, "%s: %+v", name, p)
+	}
+}
+
+// TestLatest: what the stamp had done before each start orders them, and clocks only where that tells nothing.
+func TestLatest(t *testing.T) {
+	second := slices.Clone(startedBefore)
+	second[0].Facts = pep.Status{Known: true, State: pep.Completed, InstanceID: "new", Started: time.Date(1999, 1, 2, 0, 0, 0, 0, time.UTC)}.Facts()
+	dated := startedAfter(startedBefore)
+	for name, row := range map[string]struct {
+		plans [][]Entry
+		want  int
+	}{
+		"none":                            {nil, -1},
+		"none was started":                {[][]Entry{{}, startedBefore[:1]}, -1},
+		"one was started":                 {[][]Entry{startedBefore, {}}, 0},
+		"nothing tells them apart":        {[][]Entry{startedBefore, startedBefore}, 1},
+		"in their order":                  {[][]Entry{startedBefore, second}, 1},
+		"against their order":             {[][]Entry{second, startedBefore}, 0},
+		"against their clocks":            {[][]Entry{second, dated}, 0},
+		"by their clocks":                 {[][]Entry{dated, startedBefore}, 0},
+		"one that cannot be read, later":  {[][]Entry{startedBefore, dated[1:]}, 1},
+		"one that cannot be read, before": {[][]Entry{dated, startedBefore[1:]}, 0},
+	} {
+		got := Latest(row.plans)
+		check(t, got == row.want, "%s: %d, want %d", name, got, row.want)
+	}
+}
+
+// TestHealthChange names what differs, and what was not tested before and does not pass.
+func TestHealthChange(t *testing.T) {
+	report := func(pairs ...string) []Health {
+		var h Health
+		for i := 0; i < len(pairs); i += 2 {
+			h.Report.Tests = append(h.Report.Tests, pep.HealthTest{Name: pairs[i], Result: pairs[i+1]})
+		}
+		return []Health{h}
+	}
+	got := healthChange(report("a", pep.TestPass, "b", pep.TestPass, "gone", pep.TestFail, "better", pep.TestFail),
+		append(report("a", pep.TestPass, "b", pep.TestPass, "new", pep.TestPass, "bad", pep.TestFail), report("b", pep.TestFail, "better", pep.TestPass)...))
+	want := []string{`"b": PASS before, FAIL after`, `"bad": not tested before, FAIL after`, `"better": FAIL before, PASS after`}
+	check(t, slices.Equal(got, want), "got %q, want %q", got, want)
 }
 
 func TestCheckReportsEverythingAndChangesNothing(t *testing.T) {

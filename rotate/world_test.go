@@ -264,6 +264,7 @@ func (l *login) ActionStatus(ctx context.Context, _ string) (pep.Status, error) 
 func (l *login) UpdateStatus(context.Context) (pep.Update, error) {
 	return l.w.update, l.w.updateErr
 }
+
 func (l *login) CommandSyntax(_ context.Context, cmdlet string) (pep.Syntax, error) {
 	l.w.described = append(l.w.described, cmdlet)
 	if cmdlet != "Start-SecretRotation" {

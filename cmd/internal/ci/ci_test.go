@@ -92,6 +92,27 @@ func TestGuardCutsNoSecret(t *testing.T) {
 	}
 }
 
+// TestGuardWaitsForTheRestOfASecret: what one secret leaves free when it is replaced is no reason to cut another that has only begun.
+func TestGuardWaitsForTheRestOfASecret(t *testing.T) {
+	canary := strings.Repeat("Canary-0123456789-", 12)
+	var r Redactor
+	r.Add(secret.New(canary))
+	ahead := r.longest()
+	for begun := 1; begun < len(canary); begun++ {
+		var out bytes.Buffer
+		g := NewGuard(&out, &r)
+		fill := strings.Repeat("x", maxLine+ahead+1-len(canary)-begun)
+		for _, part := range []string{canary + fill + canary[:begun], canary[begun:] + "\n"} {
+			if _, err := g.Write([]byte(part)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := strings.ReplaceAll(out.String(), secret.Redacted, ""); strings.Contains(got, "Canary") || strings.Contains(got, "0123456789") {
+			t.Fatalf("with %d bytes of it at the end, a secret went out in parts: %q", begun, strings.Trim(got, "x"))
+		}
+	}
+}
+
 // TestHalvesMakeNoCommand: a flush in the middle of a line must not let the next text complete it.
 func TestHalvesMakeNoCommand(t *testing.T) {
 	var out bytes.Buffer

@@ -173,8 +173,8 @@ func (g *Guard) bound() {
 	ahead := g.redact.longest()
 	for len(g.buf) > maxLine+ahead {
 		g.buf = []byte(g.redact.Redact(string(g.buf)))
-		if len(g.buf) <= maxLine {
-			return
+		if len(g.buf) <= maxLine+ahead {
+			return // shorter now: what follows the cut would be less than was looked at
 		}
 		g.line(g.buf[:maxLine], "\n")
 		g.buf = g.buf[maxLine:]

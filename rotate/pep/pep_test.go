@@ -505,6 +505,24 @@ func TestUpdateAndSyntax(t *testing.T) {
 	}
 }
 
+// TestNoWordOfUpdates: only a cmdlet that is not there, or finds no update, says that this stamp does not tell.
+func TestNoWordOfUpdates(t *testing.T) {
+	for id, none := range map[string]bool{"CommandNotFoundException": true, "NamedParameterNotFound,X": true, "NoUpdateFound": true, "AccessDenied": false} {
+		e := psrp.ErrorRecord{ID: id, Category: psrp.ObjectNotFound, Message: "no"}
+		if !none {
+			e.Category = psrp.PermissionDenied
+		}
+		for how, f := range map[string]*fake{
+			"it ends with it":     {err: &psrp.PipelineError{State: psrp.PipelineFailed, Record: e}},
+			"it goes on after it": {records: []psrp.Record{e}},
+		} {
+			if u, err := New(f).UpdateStatus(t.Context()); (err == nil) != none || u.Known {
+				t.Errorf("%s, %s: got %+v, %v", id, how, u, err)
+			}
+		}
+	}
+}
+
 // TestDialOrder: the next host is tried after a failure to connect and after nothing else.
 func TestDialOrder(t *testing.T) {
 	var dialled []string

@@ -40,6 +40,11 @@ func (s *Session) UpdateStatus(ctx context.Context) (Update, error) {
 			return Update{Known: true, State: stateOf(word), Word: cut(word, 64)}, nil
 		}
 	}
+	for _, e := range reply.Errors {
+		if !e.notFound() && !noAction(e) {
+			return Update{}, &CommandError{Cmdlet: "Get-AzureStackUpdateStatus", State: "Completed", Record: e} // it must not pass for a release that does not tell
+		}
+	}
 	return Update{}, nil
 }
 

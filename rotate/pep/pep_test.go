@@ -80,20 +80,30 @@ func externalCall(path string) plan.Call {
 func TestStampInformation(t *testing.T) {
 	f := &fake{records: outputs(bag(
 		"RegionName", "east", "StampVersion", clixml.Version("1.2301.2.58"), "ExternalDomainFQDN", "east.azurestack.contoso.com.",
-		"CloudID", "0c6f1b9e", "EmergencyConsoleIPAddresses", &clixml.Object{List: []any{"10.20.1.11", "10.20.1.12"}},
+		"CloudID", "0c6f1b9e-1111-2222-3333-444444444444", "EmergencyConsoleIPAddresses", &clixml.Object{List: []any{"10.20.1.11", "10.20.1.12"}},
 		"TenantExternalEndpoints", bag("TenantResourceManager", "https://management.east.azurestack.contoso.com/"),
-		"RootCACertificates", &clixml.Object{List: []any{bag("Subject", "CN=root", "NotAfter", time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC))}},
+		"AdminExternalEndpoints", bag("AdminResourceManager", "https://adminmanagement.east.azurestack.contoso.com/"),
+		"DomainFQDN", "azurestack.local", "DomainNetBIOSName", "azurestack", "Timezone", "UTC", "DeploymentID", "d1", "AADTenantID", "t1",
+		"RootCACertificates", &clixml.Object{List: []any{bag("Subject", "CN=root", "Thumbprint", "AB", "NotAfter", time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC))}},
 	))}
+	f.records = append(outputs("a line", bag("Name", "no stamp")), f.records...)
 	got, err := New(f).StampInformation(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.RegionName != "east" || got.StampVersion != "1.2301.2.58" || got.ExternalDomainFQDN != "east.azurestack.contoso.com" ||
 		!slices.Equal(got.EmergencyConsoleIPAddresses, []string{"10.20.1.11", "10.20.1.12"}) || got.RootCACertificates[0].NotAfter.Year() != 2030 ||
-		got.TenantResourceManager == "" {
+		got.TenantResourceManager == "" || got.AdminResourceManager == "" || got.RootCACertificates[0].Subject != "CN=root" || got.RootCACertificates[0].Thumbprint != "AB" ||
+		got.DomainFQDN != "azurestack.local" || got.DomainNetBIOSName != "azurestack" || got.Timezone != "UTC" || got.DeploymentID != "d1" || got.AADTenantID != "t1" ||
+		len(got.Names) != 13 || got.Raw == "" {
 		t.Errorf("got %+v", got)
 	}
-	stamp := plan.Stamp{Region: "east", FQDN: "azurestack.contoso.com", Version: "2301", CloudID: "0c6f1b9e"}
+	for _, name := range []string{"RegionName", "StampVersion", "ExternalDomainFQDN"} {
+		if _, err := New(&fake{records: outputs(bag(name, "x"))}).StampInformation(t.Context()); err != nil {
+			t.Errorf("%s alone is no answer: %v", name, err)
+		}
+	}
+	stamp := plan.Stamp{Region: "east", FQDN: "azurestack.contoso.com", Version: "2301", CloudID: "0c6f1b9e-1111-2222-3333-444444444444"}
 	if m := Guard(got, stamp, false); len(m) != 0 {
 		t.Errorf("the right stamp is refused: %+v", m)
 	}
@@ -106,8 +116,15 @@ func TestStampInformation(t *testing.T) {
 	} {
 		s, i := stamp, got
 		change(&s, &i)
-		if m := Guard(i, s, false); len(m) != 1 || m[0].ID != what {
+		if m := Guard(i, s, false); len(m) != 1 || m[0].ID != what || m[0].Name == "" || m[0].Found == "" || m[0].Wanted == "" || m[0].Hint == "" {
 			t.Errorf("%s: got %+v", what, m)
+		}
+	}
+	for id, marked := range map[string]bool{"SIMULATED": true, "simulated-1": true, "SIMULATE": false, "": false, "NOT-SIMULATED": false} {
+		s, i := stamp, got
+		s.CloudID, i.CloudID = "", id
+		if real, simulated := len(Guard(i, s, false)) == 0, len(Guard(i, s, true)) == 0; real == marked || simulated != marked {
+			t.Errorf("CloudID %q: a real stamp %v, a simulated one %v", id, real, simulated)
 		}
 	}
 	if m := Guard(got, stamp, true); len(m) != 1 || m[0].ID != "stamp-simulated" {
@@ -141,6 +158,22 @@ func TestHealth(t *testing.T) {
 		"detailed objects":             {outputs(bag("Name", "AzsDefenderSummary", "Result", "Failed", "Message", "off")), true, false, 1},
 		"a list of objects":            {outputs(&clixml.Object{List: []any{bag("TestName", "A", "Status", "PASS"), bag("TestName", "B", "Status", "WARN")}}), true, true, 1},
 		"the worst of repeated counts": {host("AzsX PASS", "AzsX FAIL", "AzsX PASS"), true, false, 1},
+		"a warning outweighs a pass":   {host("AzsX PASS", "AzsX WARN"), true, true, 1},
+		"the worst of any case":        {host("AzsX PASS", "azsx FAIL"), true, false, 1},
+		"a true becomes false":         {outputs(true, false), true, false, 0},
+		"wrapped words":                {outputs(&clixml.Object{Value: true}, &clixml.Object{Value: false}), true, false, 0},
+		"text for a console":           {outputs("AzsX PASS\r\nAzsY FAIL\r\n"), true, false, 1},
+		"warnings and more":            {[]psrp.Record{psrp.Warning{Text: "AzsX WARN"}, psrp.Verbose{Text: "AzsY FAIL"}}, true, false, 2},
+		"a list of tests within":       {outputs(bag("Name", "Group", "TestResults", &clixml.Object{List: []any{bag("Name", "A", "Result", "Failed")}})), true, false, 1},
+		"lists as deep as are read":    {outputs(nested(8, bag("Name", "A", "Result", "PASS"))), true, true, 0},
+		"lists deeper than are read":   {append(host("AzsX PASS"), outputs(nested(9, bag("Name", "A", "Result", "FAIL")))...), false, false, 0},
+		"as many objects as are read":  {outputs(many(maxHealthObjects-1, "PASS", "PASS")), true, true, 0},
+		"more objects than are read":   {outputs(many(maxHealthObjects, "PASS", "FAIL")), false, false, 0},
+		"as many tests as are kept":    {host(numbered(maxTests)...), true, true, 0},
+		"more tests than are kept":     {host(append(numbered(maxTests), "AzsX FAIL")...), false, false, 0},
+		"an object that names no test": {outputs(bag("Result", "FAIL"), bag("Name", "A")), false, false, 0},
+		"a result that nobody knows":   {outputs(bag("Name", "A", "Result", "Maybe")), false, false, 0},
+		"an object told twice is one":  {outputs(knot()), true, true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, err := New(&fake{records: row.records}).TestAzureStack(t.Context(), plan.HealthCheck{Call: plan.Call{Cmdlet: "Test-AzureStack"}}, nil, nil)
@@ -151,6 +184,62 @@ func TestHealth(t *testing.T) {
 				t.Errorf("got %+v, want known %v, healthy %v, %d bad", h, row.known, row.healthy, row.bad)
 			}
 		})
+	}
+}
+
+// nested is a value below so many lists.
+func nested(depth int, v any) any {
+	for range depth {
+		v = &clixml.Object{List: []any{v}}
+	}
+	return v
+}
+
+// many is a list of n results of one test, the last of them another.
+func many(n int, result, last string) any {
+	o := &clixml.Object{}
+	for range n - 1 {
+		o.List = append(o.List, bag("Name", "A", "Result", result))
+	}
+	o.List = append(o.List, bag("Name", "A", "Result", last))
+	return o
+}
+
+func numbered(n int) (lines []string) {
+	for i := range n {
+		lines = append(lines, fmt.Sprintf("Azs%d PASS", i))
+	}
+	return lines
+}
+
+// knot is a test that holds itself.
+func knot() any {
+	o := bag("Name", "A", "Result", "PASS")
+	o.List = []any{o}
+	return o
+}
+
+// TestHealthWords: a word of an object that is not known is no result, and one that is has one meaning.
+func TestHealthWords(t *testing.T) {
+	for want, words := range map[string][]string{
+		TestPass: {"PASS", "Passed", "Success", "Succeeded", " ok ", "Healthy", "True"},
+		TestWarn: {"WARN", "Warning"},
+		TestFail: {"FAIL", "Failed", "Failure", "Error", "Critical", "Unhealthy", "False"},
+		"":       {"", "Skipped", "Passing"},
+	} {
+		for _, w := range words {
+			if got := testWord(w); got != want {
+				t.Errorf("%q is %q, want %q", w, got, want)
+			}
+		}
+	}
+	h := healthOf(Reply{outputs: []any{"[FAIL] Azs One\nAzs Two : WARN"}})
+	if !slices.Equal(h.Tests, []HealthTest{{Name: "Azs One", Result: TestFail}, {Name: "Azs Two", Result: TestWarn}}) {
+		t.Errorf("lines are %+v", h.Tests) // a plan accepts them by name
+	}
+	h = healthOf(Reply{outputs: []any{bag("Name", "A", "Result", "WARN"), bag("Name", "a", "Result", "FAIL", "Detail", "no disk"), bag("Name", "A", "Result", "PASS", "Detail", "late")}})
+	if len(h.Tests) != 1 || h.Tests[0] != (HealthTest{Name: "A", Result: TestFail, Detail: "no disk"}) {
+		t.Errorf("got %+v", h.Tests)
 	}
 }
 
@@ -486,40 +575,100 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-func TestUpdateAndSyntax(t *testing.T) {
-	f := &fake{records: outputs(clixml.NewEnum("UpdateState", "Running", 1))}
-	if u, err := New(f).UpdateStatus(t.Context()); err != nil || !u.Known || u.State != Running {
-		t.Errorf("got %+v, %v", u, err)
+// failing is an endpoint on which a cmdlet ends with an error, and one on which it writes that and ends well.
+func failing(id string) map[string]*fake {
+	e := psrp.ErrorRecord{ID: id, Category: psrp.ObjectNotFound, Message: "no"}
+	if id == "AccessDenied" {
+		e.Category = psrp.PermissionDenied
 	}
-	absent := &fake{err: &psrp.PipelineError{State: psrp.PipelineFailed, Record: psrp.ErrorRecord{ID: "CommandNotFoundException", Category: psrp.ObjectNotFound}}}
-	if u, err := New(absent).UpdateStatus(t.Context()); err != nil || u.Known {
-		t.Errorf("a release without the cmdlet: got %+v, %v", u, err)
+	return map[string]*fake{
+		"it ends with it":     {err: &psrp.PipelineError{State: psrp.PipelineFailed, Record: e}},
+		"it goes on after it": {records: []psrp.Record{e}},
 	}
-	f = &fake{records: outputs("\r\nStart-SecretRotation [[-PfxFilesPath] <Object>] [-Internal] [-ReRun] [<CommonParameters>]\r\n")}
+}
+
+func TestUpdate(t *testing.T) {
+	for name, row := range map[string]struct {
+		records []psrp.Record
+		known   bool
+		state   State
+	}{
+		"an enum":                    {outputs(clixml.NewEnum("UpdateState", "Running", 1)), true, Running},
+		"a word":                     {outputs("Completed"), true, Completed},
+		"an object":                  {outputs(bag("Status", "Failed")), true, Failed},
+		"a word that nobody knows":   {outputs("Rebalancing"), true, Unseen},
+		"the last of several counts": {outputs("Completed", "Running"), true, Running},
+		"and that of those that say": {outputs("Running", " "), true, Running},
+		"nothing":                    {nil, false, ""},
+	} {
+		f := &fake{records: row.records}
+		u, err := New(f).UpdateStatus(t.Context())
+		if err != nil || u.Known != row.known || u.State != row.state || (u.Word != "") != row.known {
+			t.Errorf("%s: got %+v, %v", name, u, err)
+		}
+		if c := f.sent[0]; c.Name != "Get-AzureStackUpdateStatus" || len(c.Params) != 1 || c.Params[0].Name != "StatusOnly" {
+			t.Errorf("%s: sent %+v", name, c)
+		}
+	}
+	for id, none := range map[string]bool{"CommandNotFoundException": true, "NamedParameterNotFound,X": true, "NoUpdateFound": true, "AccessDenied": false} {
+		for how, f := range failing(id) {
+			u, err := New(f).UpdateStatus(t.Context())
+			var c *CommandError
+			if (err == nil) != none || u.Known || !none && (!errors.As(err, &c) || c.Record.ID != id) {
+				t.Errorf("%s, %s: got %+v, %v", id, how, u, err)
+			}
+		}
+	}
+}
+
+func TestSyntax(t *testing.T) {
+	f := &fake{records: outputs("\r\nStart-SecretRotation [[-PfxFilesPath] <Object>] [-Internal] [-ReRun] [<CommonParameters>]\r\n", "start-secretrotation [-Internal]")}
 	y, err := New(f).CommandSyntax(t.Context(), "Start-SecretRotation")
 	if err != nil || !y.Known || !slices.Equal(y.Parameters, []string{"PfxFilesPath", "Internal", "ReRun"}) {
 		t.Errorf("got %+v, %v", y, err)
 	}
+	if p := f.sent[0].Params; len(p) != 2 || p[0].Name != "Name" || p[0].Value != "Start-SecretRotation" || p[1].Name != "Syntax" {
+		t.Errorf("sent %+v", p)
+	}
 	if got := y.Missing(externalCall("x")); !slices.Equal(got, []string{"PathAccessCredential", "CertificatePassword"}) {
 		t.Errorf("missing: %v", got)
 	}
+	other := &fake{records: outputs("Get-Weather [-Tomorrow]")}
+	if y, err := New(other).CommandSyntax(t.Context(), "Start-SecretRotation"); err != nil || y.Known || len(y.Parameters) > 0 || y.Text == "" {
+		t.Errorf("another cmdlet's: got %+v, %v", y, err)
+	}
+	for id, none := range map[string]bool{"CommandNotFoundException": true, "NothingFound": true, "AccessDenied": false} {
+		if y, err := New(failing(id)["it ends with it"]).CommandSyntax(t.Context(), "Start-SecretRotation"); (err == nil) != none || y.Known {
+			t.Errorf("%s: got %+v, %v", id, y, err)
+		}
+	}
+	long := &fake{records: outputs(slices.Repeat([]any{"Get-X " + strings.Repeat("x", maxText)}, 3)...)}
+	if y, err := New(long).CommandSyntax(t.Context(), "Get-X"); err != nil || !y.Known || len(y.Text) > maxText+len("…") {
+		t.Errorf("%d bytes are kept, %v", len(y.Text), err)
+	}
 }
 
-// TestNoWordOfUpdates: only a cmdlet that is not there, or finds no update, says that this stamp does not tell.
-func TestNoWordOfUpdates(t *testing.T) {
-	for id, none := range map[string]bool{"CommandNotFoundException": true, "NamedParameterNotFound,X": true, "NoUpdateFound": true, "AccessDenied": false} {
-		e := psrp.ErrorRecord{ID: id, Category: psrp.ObjectNotFound, Message: "no"}
-		if !none {
-			e.Category = psrp.PermissionDenied
+func TestCommands(t *testing.T) {
+	many := &clixml.Object{Container: clixml.List}
+	for i := range maxOutputs + 10 {
+		many.List = append(many.List, fmt.Sprint("Get-", i))
+	}
+	for name, row := range map[string]struct {
+		records []psrp.Record
+		want    []string
+		err     error
+	}{
+		"objects": {outputs(bag("Name", "Get-A"), bag("Name", "Get-B")), []string{"Get-A", "Get-B"}, nil},
+		"text":    {outputs(" Get-A ", "", "Get-A", "Get-B"), []string{"Get-A", "Get-B"}, nil},
+		"a list":  {outputs(&clixml.Object{List: []any{bag("Name", "Get-A"), "Get-B"}}), []string{"Get-A", "Get-B"}, nil},
+		"nothing": {outputs(""), nil, ErrNoAnswer},
+	} {
+		if got, err := New(&fake{records: row.records}).Commands(t.Context()); !slices.Equal(got, row.want) || !errors.Is(err, row.err) {
+			t.Errorf("%s: got %q, %v", name, got, err)
 		}
-		for how, f := range map[string]*fake{
-			"it ends with it":     {err: &psrp.PipelineError{State: psrp.PipelineFailed, Record: e}},
-			"it goes on after it": {records: []psrp.Record{e}},
-		} {
-			if u, err := New(f).UpdateStatus(t.Context()); (err == nil) != none || u.Known {
-				t.Errorf("%s, %s: got %+v, %v", id, how, u, err)
-			}
-		}
+	}
+	if got, err := New(&fake{records: outputs(many)}).Commands(t.Context()); err != nil || len(got) != maxOutputs {
+		t.Errorf("%d names are kept, %v, want %d", len(got), err, maxOutputs)
 	}
 }
 

@@ -37,7 +37,7 @@ ci: deps judges tools fmt vet lint workflows ## what the gate runs: format, vet 
 	$(MAKE) wine
 	$(MAKE) image
 	GO=$(GO) scripts/dist.sh tools
-	tally=$$(mktemp) && CERTSTAMP_TALLY=$$tally CGO_ENABLED=1 $(GO) test $(RACE) -p 3 -timeout 12m ./... && cat $$tally
+	tally=$$(mktemp) && CERTSTAMP_TALLY=$$tally CGO_ENABLED=1 $(GO) test $(RACE) -p 3 -timeout 20m ./... && cat $$tally
 
 fmt: tools
 	@out=$$(.tools/golangci-lint fmt --diff ./... 2>&1) || { echo "$$out"; echo "run: .tools/golangci-lint fmt"; exit 1; }

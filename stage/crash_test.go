@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -527,12 +528,15 @@ func TestLockBesideAnUnstage(t *testing.T) {
 func TestNothingIsSwappedIn(t *testing.T) {
 	for name, row := range map[string]struct {
 		share  func(stage.Share) stage.Share
-		access func(leave func())
+		access func(leave func()) error
 		class  stage.Class
 	}{
 		"too little space": {share: func(sh stage.Share) stage.Share { return cramped{sh} }, class: stage.ClassSpace},
 		"a file that somebody put into a staged folder": {share: func(sh stage.Share) stage.Share { return littered{sh} }, class: stage.ClassVerification},
-		"told to leave after the set was staged":        {access: func(leave func()) { leave() }},
+		"a staged folder that cannot be listed":         {share: func(sh stage.Share) stage.Share { return &secretive{Share: sh} }, class: stage.ClassPermission},
+		"a live set that cannot be read":                {share: func(sh stage.Share) stage.Share { return unread{sh} }, class: stage.ClassPermission},
+		"told to leave after the set was staged":        {access: func(leave func()) error { leave(); return nil }},
+		"a credential of the stamp that reads nothing":  {access: func(func()) error { return fs.ErrPermission }, class: stage.ClassPermission},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -546,7 +550,7 @@ func TestNothingIsSwappedIn(t *testing.T) {
 			o := options("run-1")
 			o.Access = func(context.Context, string) error {
 				if row.access != nil {
-					row.access(cancel)
+					return row.access(cancel)
 				}
 				return nil
 			}
@@ -558,6 +562,9 @@ func TestNothingIsSwappedIn(t *testing.T) {
 			if now := served(t, dir, "AAD"); !maps.Equal(now, older) || r.Changed {
 				t.Errorf("the stamp sees %v, changed %v", now, r.Changed)
 			}
+			if left, err := stage.Leftovers(folder(t, dir)); err != nil || len(left) > 0 {
+				t.Errorf("%v is left, %v", left, err) // a full disk is not left fuller
+			}
 		})
 	}
 }
@@ -566,6 +573,29 @@ func TestNothingIsSwappedIn(t *testing.T) {
 type cramped struct{ stage.Share }
 
 func (cramped) Free() (int64, bool, error) { return 10, true, nil }
+
+// secretive is a share that does not list what was staged when it is asked first.
+type secretive struct {
+	stage.Share
+	asked atomic.Bool
+}
+
+func (s *secretive) ReadDir(name string) ([]fs.DirEntry, error) {
+	if strings.HasSuffix(name, "/AAD/ACSBlob") && strings.HasPrefix(name, "_certstamp/stage-") && !s.asked.Swap(true) {
+		return nil, fs.ErrPermission
+	}
+	return s.Share.ReadDir(name)
+}
+
+// unread is a share whose live set cannot be read.
+type unread struct{ stage.Share }
+
+func (u unread) ReadFile(name string, most int64) ([]byte, error) {
+	if strings.HasPrefix(name, "Certificates/") {
+		return nil, fs.ErrPermission
+	}
+	return u.Share.ReadFile(name, most)
+}
 
 // littered is a share on which somebody drops a file beside each PFX.
 type littered struct{ stage.Share }
@@ -754,4 +784,412 @@ func TestLayout(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRefusedAtOnce: what no run may begin with, told before anything is written.
+func TestRefusedAtOnce(t *testing.T) {
+	good := newer.section("AAD")
+	renamed := func(folder, name string) plan.StageSection {
+		sec := newer.section("AAD")
+		sec.Files[0].Folder, sec.Files[0].Name = folder, name
+		return sec
+	}
+	for what, row := range map[string]struct {
+		sec         plan.StageSection
+		digest, run string
+		class       stage.Class
+	}{
+		"an identity that is none":             {newer.section("Entra"), digest("new"), "run-1", stage.ClassConfig},
+		"no identity":                          {newer.section(""), digest("new"), "run-1", stage.ClassConfig},
+		"a digest that is cut off":             {good, digest("new")[:15], "run-1", stage.ClassInternal},
+		"no run":                               {good, digest("new"), "", stage.ClassInternal},
+		"a folder that leads out of the share": {renamed("..", "ACSBlob.pfx"), digest("new"), "run-1", stage.ClassVerification},
+		"a name that leads out of its folder":  {renamed("ACSBlob", "../x.pfx"), digest("new"), "run-1", stage.ClassVerification},
+	} {
+		dir := t.TempDir()
+		sh := folder(t, dir)
+		open := func(f plan.PlannedFile) ([]byte, error) {
+			for _, b := range newer {
+				if digest(b) == f.SHA256 {
+					return []byte(b), nil
+				}
+			}
+			return nil, fs.ErrNotExist
+		}
+		_, err := stage.Publish(t.Context(), sh, row.sec, row.digest, open, options(row.run))
+		var e *stage.Error
+		if !errors.As(err, &e) || e.Class != row.class {
+			t.Errorf("%s: got %v, wanted class %s", what, err, row.class)
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+			t.Errorf("%s: %v was written, %v", what, entries, err)
+		}
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "_certstamp"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stage.Hold(folder(t, dir), "a test"); err == nil || !strings.Contains(err.Error(), "is a file") {
+		t.Errorf("a file in place of the work folder: %v", err)
+	}
+}
+
+// vanishing is a share on which an unstage takes the work folder away so many times before the lock is made in it.
+type vanishing struct {
+	stage.Share
+	times int
+}
+
+func (v *vanishing) Lock(name, owner string) (func() error, error) {
+	if v.times--; v.times >= 0 {
+		return nil, errors.Join(v.Remove(path.Dir(name)), fs.ErrNotExist)
+	}
+	return v.Share.Lock(name, owner)
+}
+
+func TestTheWorkFolderIsMadeAgain(t *testing.T) {
+	for times, want := range map[int]error{1: nil, 2: nil, 3: fs.ErrNotExist} {
+		release, err := stage.Hold(&vanishing{folder(t, t.TempDir()), times}, "a test")
+		if !errors.Is(err, want) {
+			t.Errorf("taken away %d times: %v, want %v", times, err, want)
+		}
+		if err == nil {
+			_ = release()
+		}
+	}
+}
+
+// TestSpace: twice the set must fit, and a little more; a server that does not tell is not asked.
+func TestSpace(t *testing.T) {
+	need := int64(1 << 20)
+	for _, b := range newer {
+		need += 2 * int64(len(b))
+	}
+	for what, row := range map[string]struct {
+		roomy
+		class stage.Class
+	}{
+		"a byte too little":     {roomy{free: need - 1, told: true}, stage.ClassSpace},
+		"just enough":           {roomy{free: need, told: true}, ""},
+		"not told":              {roomy{}, ""},
+		"it could not be asked": {roomy{err: stage.ErrTransport}, stage.ClassTransport},
+	} {
+		row.Share = folder(t, t.TempDir())
+		_, err := stage.Publish(t.Context(), row.roomy, newer.section("AAD"), digest("new"), newer.open, options("run-1"))
+		var e *stage.Error
+		if (err == nil) != (row.class == "") || err != nil && (!errors.As(err, &e) || e.Class != row.class) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+type roomy struct {
+	stage.Share
+	free int64
+	told bool
+	err  error
+}
+
+func (r roomy) Free() (int64, bool, error) { return r.free, r.told, r.err }
+
+// TestEveryStepIsJournaled before it is taken, and a journal that cannot be written ends the run there.
+func TestEveryStepIsJournaled(t *testing.T) {
+	var steps []string
+	for n := 0; n == 0 || n <= len(steps); n++ {
+		dir := t.TempDir()
+		sh := folder(t, dir)
+		publish(t, sh, older, "run-0")
+		o := options("run-1")
+		var said []string
+		full := errors.New("the disk is full")
+		o.Journal = func(step, state string, facts map[string]string) error {
+			if said = append(said, step+" "+state); len(said) == n {
+				return full
+			}
+			if state == "published" && !maps.Equal(facts, sums(older)) {
+				t.Errorf("the set before is journaled as %v", facts)
+			}
+			return nil
+		}
+		r, err := stage.Publish(t.Context(), sh, newer.section("AAD"), digest("new"), newer.open, o)
+		if n == 0 {
+			steps = said
+			want := "publish upload, publish read back, publish access, publish swap, publish prove, publish keep, publish published"
+			if got := strings.Join(said, ", "); err != nil || got != want || !maps.Equal(r.Previous, sums(older)) {
+				t.Errorf("got %s, %v, want %s", got, err, want)
+			}
+			continue
+		}
+		now, swapped := served(t, dir, "AAD"), n > 4
+		if !errors.Is(err, full) || len(said) != n || r.Changed != swapped || maps.Equal(now, newer) != swapped || maps.Equal(now, older) == swapped {
+			t.Errorf("%q could not be journaled: %v, then %q, the share holds %v, changed %v", steps[n-1], err, said[n-1:], now, r.Changed)
+		}
+	}
+	sh := folder(t, t.TempDir())
+	publish(t, sh, newer, "run-0")
+	o := options("run-1")
+	o.Journal = func(string, string, map[string]string) error { return errPower }
+	if _, err := stage.Publish(t.Context(), sh, newer.section("AAD"), digest("new"), newer.open, o); !errors.Is(err, errPower) {
+		t.Errorf("a set that was there already: %v", err)
+	}
+	if _, err := stage.Unstage(t.Context(), sh, newer.section("AAD"), digest("new"), o); !errors.Is(err, errPower) {
+		t.Errorf("unstage: %v", err)
+	}
+}
+
+// sums are the SHA-256 of a set's files.
+func sums(s set) map[string]string {
+	out := map[string]string{}
+	for name, b := range s {
+		out[name] = digest(b)
+	}
+	return out
+}
+
+// hasty is a share on which the run is told to leave as the new set is moved in.
+type hasty struct {
+	stage.Share
+	leave func()
+}
+
+func (h hasty) Rename(from, to string) error {
+	if to == "Certificates/AAD" {
+		h.leave()
+	}
+	return h.Share.Rename(from, to)
+}
+
+// TestASwapIsSeenToItsEnd: after the swap a run that is told to leave still proves what it published, and keeps the set before.
+func TestASwapIsSeenToItsEnd(t *testing.T) {
+	sh := folder(t, t.TempDir())
+	publish(t, sh, older, "run-0")
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := stage.Publish(ctx, hasty{sh, cancel}, newer.section("AAD"), digest("new"), newer.open, options("run-1"))
+	left, lerr := stage.Leftovers(sh)
+	if err != nil || r.Outcome != stage.Published || lerr != nil || len(left) != 1 || !strings.Contains(left[0], "previous-") {
+		t.Errorf("%+v, %v, left %v, %v", r, err, left, lerr)
+	}
+}
+
+// early is a share on which recovery begins when the layout has been seen.
+type early struct {
+	stage.Share
+	seen chan struct{}
+	once sync.Once
+}
+
+func (e *early) ReadDir(name string) ([]fs.DirEntry, error) {
+	if name == "_certstamp" {
+		<-e.seen
+	}
+	if name == "Certificates" {
+		defer e.once.Do(func() { close(e.seen) })
+	}
+	return e.Share.ReadDir(name)
+}
+
+// TestWhatWasPutRightIsSeen: the layout is looked at again once recovery has changed it.
+func TestWhatWasPutRightIsSeen(t *testing.T) {
+	for _, s := range []set{older, newer} {
+		sh := folder(t, t.TempDir())
+		publish(t, sh, older, "run-0")
+		if _, err := stage.Publish(t.Context(), &failingRename{Share: sh, to: "Certificates/AAD"}, newer.section("AAD"), digest("new"), newer.open, options("run-1")); err == nil {
+			t.Fatal("published")
+		}
+		r, err := stage.Publish(t.Context(), &early{Share: sh, seen: make(chan struct{})}, s.section("AAD"), digest(fmt.Sprint(s)), s.open, options("run-2"))
+		if err != nil || !maps.Equal(r.Previous, sums(older)) || (r.Outcome == stage.Unchanged) != maps.Equal(s, older) || len(r.Recovered) == 0 {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+}
+
+// shown is a share that tells who may do what, or cannot.
+type shown struct {
+	stage.Share
+	rights map[string][]string // by the beginning of the name
+	denied map[string]bool
+}
+
+func (s shown) Rights(name string) ([]string, error) {
+	for at := range s.denied {
+		if strings.HasPrefix(name, at) {
+			return nil, fs.ErrPermission
+		}
+	}
+	for at, r := range s.rights {
+		if strings.HasPrefix(name, at) {
+			return r, nil
+		}
+	}
+	return nil, fs.ErrNotExist
+}
+
+// TestRightsThatAreLost: what the set before granted, or the folder it would lie in, and the staged one does not.
+func TestRightsThatAreLost(t *testing.T) {
+	const live, above, staged = "Certificates/AAD", "Certificates", "_certstamp/stage-"
+	for what, row := range map[string]struct {
+		rights map[string][]string
+		denied map[string]bool
+		want   []string
+	}{
+		"nothing is lost":                  {map[string][]string{live: {"a", "b"}, staged: {"b", "a", "c"}}, nil, nil},
+		"one is lost":                      {map[string][]string{live: {"a", "b"}, staged: {"b"}}, nil, []string{"a"}},
+		"the folder shows it, not the set": {map[string][]string{above: {"a"}, staged: {"b"}}, map[string]bool{live: true}, []string{"a"}},
+		"the staged set shows nothing":     {map[string][]string{live: {"a"}}, map[string]bool{staged: true}, nil},
+		"nothing is shown":                 {nil, map[string]bool{above: true, staged: true}, nil},
+	} {
+		sh := folder(t, t.TempDir())
+		publish(t, sh, older, "run-0")
+		r, err := stage.Publish(t.Context(), shown{sh, row.rights, row.denied}, newer.section("AAD"), digest("new"), newer.open, options("run-1"))
+		if err != nil || !slices.Equal(r.Rights, row.want) {
+			t.Errorf("%s: %q, %v, want %q", what, r.Rights, err, row.want)
+		}
+	}
+}
+
+// moving is a share on which some moves fail, before or after they are made.
+type moving struct {
+	stage.Share
+	fails  func(from, to string) error
+	made   bool
+	unseen string // cannot be looked at
+}
+
+func (m *moving) Rename(from, to string) error {
+	err := m.fails(from, to)
+	if err != nil && !m.made {
+		return err
+	}
+	return errors.Join(m.Share.Rename(from, to), err)
+}
+
+func (m *moving) Stat(name string) (fs.FileInfo, error) {
+	if name == m.unseen {
+		return nil, fs.ErrPermission
+	}
+	return m.Share.Stat(name)
+}
+
+// TestASwapThatFails says whether the live set was touched: not when it lies where it lay.
+func TestASwapThatFails(t *testing.T) {
+	const live = "Certificates/AAD"
+	away := func(from, _ string) error {
+		if from == live {
+			return errPower
+		}
+		return nil
+	}
+	in := func(from, to string) error {
+		if to == live && strings.Contains(from, "stage-") {
+			return errPower
+		}
+		return nil
+	}
+	any := func(_, to string) error {
+		if to == live {
+			return errPower
+		}
+		return nil
+	}
+	for what, row := range map[string]struct {
+		before  set
+		share   moving
+		changed bool
+		now     set
+	}{
+		"the set before stays":                {older, moving{fails: away}, false, older},
+		"the set before goes, without a word": {older, moving{fails: away, made: true}, true, set{}},
+		"the set before is moved back":        {older, moving{fails: in}, false, older},
+		"the set before cannot be moved back": {older, moving{fails: any}, true, set{}},
+		"the set before cannot be looked at":  {older, moving{fails: away, unseen: live}, false, older},
+		"the first set does not come":         {nil, moving{fails: in}, false, set{}},
+		"the first set comes, without a word": {nil, moving{fails: in, made: true}, true, newer},
+	} {
+		dir := t.TempDir()
+		sh := folder(t, dir)
+		if row.before != nil {
+			publish(t, sh, row.before, "run-0")
+		}
+		row.share.Share = sh
+		r, err := stage.Publish(t.Context(), &row.share, newer.section("AAD"), digest("new"), newer.open, options("run-1"))
+		if now := served(t, dir, "AAD"); err == nil || r.Changed != row.changed || !maps.Equal(now, row.now) {
+			t.Errorf("%s: %v, changed %v, the share holds %v", what, err, r.Changed, now)
+		}
+	}
+}
+
+// TestBusyNamesAreTriedAgain, each time after twice the wait before, and not for ever.
+func TestBusyNamesAreTriedAgain(t *testing.T) {
+	for busy, ok := range map[int]bool{7: true, 8: false} {
+		sh := folder(t, t.TempDir())
+		publish(t, sh, older, "run-0")
+		left := busy
+		var waits []time.Duration
+		o := options("run-1")
+		o.Wait = func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }
+		m := &moving{Share: sh, fails: func(from, _ string) error {
+			if left--; left >= 0 && from == "Certificates/AAD" {
+				return stage.ErrBusy
+			}
+			return nil
+		}}
+		_, err := stage.Publish(t.Context(), m, newer.section("AAD"), digest("new"), newer.open, o)
+		if (err == nil) != ok || !ok && !errors.Is(err, stage.ErrBusy) || len(waits) != 7 || waits[0] != 100*time.Millisecond || waits[6] != 64*waits[0] {
+			t.Errorf("busy %d times: %v, waited %v", busy, err, waits)
+		}
+	}
+}
+
+// TestAccess: the stamp reads each file, and writes, reads and removes one beside the set.
+func TestAccess(t *testing.T) {
+	const staged = "_certstamp/stage-x/AAD"
+	for what, row := range map[string]struct {
+		holds set
+		share func(stage.Share) stage.Share
+		class stage.Class
+	}{
+		"all of it":                   {newer, nil, ""},
+		"other bytes":                 {older, nil, stage.ClassVerification},
+		"a file is not there":         {set{"ACSBlob/ACSBlob.pfx": "new blob"}, nil, stage.ClassInternal},
+		"nothing can be made":         {newer, func(sh stage.Share) stage.Share { return readonly{sh} }, stage.ClassPermission},
+		"nothing can be removed":      {newer, func(sh stage.Share) stage.Share { return hoarding{sh} }, stage.ClassPermission},
+		"what is made cannot be read": {newer, func(sh stage.Share) stage.Share { return blind{sh} }, stage.ClassPermission},
+	} {
+		dir := t.TempDir()
+		for name, b := range row.holds {
+			p := filepath.Join(dir, staged, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, []byte(b), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sh := folder(t, dir)
+		if row.share != nil {
+			sh = row.share(sh)
+		}
+		err := stage.Access(sh, newer.section("AAD"), staged)
+		var e *stage.Error
+		if (err == nil) != (row.class == "") || err != nil && (!errors.As(err, &e) || e.Class != row.class) {
+			t.Errorf("%s: %v, want class %q", what, err, row.class)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "_certstamp/stage-x/probe")); row.class == "" && !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: the probe is left: %v", what, err)
+		}
+	}
+}
+
+type readonly struct{ stage.Share }
+
+func (readonly) Create(string, []byte) error { return fs.ErrPermission }
+
+type hoarding struct{ stage.Share }
+
+func (hoarding) Remove(string) error { return fs.ErrPermission }
+
+type blind struct{ stage.Share }
+
+func (b blind) ReadFile(name string, most int64) ([]byte, error) {
+	if path.Base(name) == "probe" {
+		return nil, fs.ErrPermission
+	}
+	return b.Share.ReadFile(name, most)
 }

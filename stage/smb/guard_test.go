@@ -2,10 +2,12 @@ package smb
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"testing"
 )
 
@@ -157,6 +159,57 @@ func TestParseRights(t *testing.T) {
 	sd[2] = 0
 	if got, err := parseRights(sd); err != nil || len(got) != 1 || got[0] != "everybody" {
 		t.Errorf("no DACL: %q, %v", got, err)
+	}
+}
+
+// TestParseRightsWithFaults: a descriptor that is not whole shows no rights, rather than some of them.
+func TestParseRightsWithFaults(t *testing.T) {
+	sid := func(revision, parts byte, rest ...byte) []byte {
+		return append([]byte{revision, parts, 0, 0, 0, 0, 1, 5}, rest...)
+	}
+	ace := func(kind byte, size int, sid []byte) []byte {
+		b := append([]byte{kind, 0, 0, 0, 2, 0, 0, 0}, sid...)
+		binary.LittleEndian.PutUint16(b[2:], uint16(cmp.Or(size, len(b))))
+		return b
+	}
+	descriptor := func(size int, aces ...[]byte) []byte {
+		entries := bytes.Join(aces, nil)
+		acl := binary.LittleEndian.AppendUint16([]byte{2, 0}, uint16(cmp.Or(size, 8+len(entries))))
+		acl = append(binary.LittleEndian.AppendUint16(acl, uint16(len(aces))), 0, 0)
+		return append([]byte{1, 0, 4, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0}, append(acl, entries...)...)
+	}
+	one := sid(1, 1, 7, 0, 0, 0)
+	const allowed, denied = "allow 0x00000002 S-1-261-7", "deny 0x00000002 S-1-261-7"
+	for what, row := range map[string]struct {
+		sd   []byte
+		want []string // nil: it cannot be read
+	}{
+		"two rules, in their order":     {descriptor(0, ace(1, 0, one), ace(0, 0, one)), []string{allowed, denied}},
+		"one rule twice":                {descriptor(0, ace(0, 0, one), ace(0, 0, one)), []string{allowed}},
+		"a rule of another kind":        {descriptor(0, ace(5, 0, one), ace(0, 0, one)), []string{allowed, "type 5"}},
+		"a SID without parts":           {descriptor(0, ace(0, 0, sid(1, 0))), []string{"allow 0x00000002 S-1-261"}},
+		"no rule":                       {descriptor(0), []string{}},
+		"as many rules as are read":     {descriptor(0, slices.Repeat([][]byte{ace(0, 0, one)}, 1000)...), []string{allowed}},
+		"more rules than are read":      {descriptor(0, slices.Repeat([][]byte{ace(0, 0, one)}, 1001)...), nil},
+		"a list smaller than its head":  {descriptor(7, ace(0, 0, one)), nil},
+		"a list larger than there is":   {descriptor(1000, ace(0, 0, one)), nil},
+		"a rule behind the list's end":  {descriptor(8, ace(0, 0, one)), nil},
+		"a rule smaller than its head":  {descriptor(0, ace(0, 7, one)), nil},
+		"a rule larger than there is":   {descriptor(0, ace(0, 100, one)), nil},
+		"a SID of another revision":     {descriptor(0, ace(0, 0, sid(2, 1, 7, 0, 0, 0))), nil},
+		"a SID with a part too few":     {descriptor(0, ace(0, 0, sid(1, 2, 7, 0, 0, 0))), nil},
+		"a SID that is cut off":         {descriptor(0, ace(0, 0, one[:7])), nil},
+		"a second rule that is cut off": {descriptor(0, ace(0, 0, one), []byte{0, 0, 8}), nil},
+	} {
+		got, err := parseRights(row.sd)
+		if (err == nil) != (row.want != nil) || !slices.Equal(got, row.want) {
+			t.Errorf("%s: %q, %v, want %q", what, got, err, row.want)
+		}
+	}
+	hidden := descriptor(0, ace(0, 0, one))
+	binary.LittleEndian.PutUint32(hidden[16:], 0)
+	if got, err := parseRights(hidden); err != nil || !slices.Equal(got, []string{"everybody"}) {
+		t.Errorf("a list that lies nowhere: %q, %v", got, err)
 	}
 }
 

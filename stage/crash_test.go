@@ -639,18 +639,32 @@ func (f *failingRename) Rename(from, to string) error {
 	return f.Share.Rename(from, to)
 }
 
-// TestUnstageProvesThatNothingIsLeft: a PFX that somebody keeps in the work folder is a private key on the share.
+// TestUnstageProvesThatNothingIsLeft: a PFX that somebody keeps in the work folder is a private key on the share, and so may be
+// what lies where nobody can look.
 func TestUnstageProvesThatNothingIsLeft(t *testing.T) {
-	dir := t.TempDir()
-	sh := folder(t, dir)
-	publish(t, sh, newer, "run-0")
-	if err := errors.Join(sh.Mkdir("_certstamp/mine"), sh.Create("_certstamp/mine/a.PFX", []byte("x"))); err != nil {
-		t.Fatal(err)
-	}
-	_, err := stage.Unstage(t.Context(), sh, newer.section("AAD"), digest(fmt.Sprint(newer)), options("run-1"))
-	var e *stage.Error
-	if !errors.As(err, &e) || e.Class != stage.ClassVerification || !strings.Contains(err.Error(), "_certstamp/mine/a.PFX") {
-		t.Errorf("got %v, wanted the name of what is left", err)
+	const deep = "_certstamp/2/3/4/5/6/7/8"
+	for name, row := range map[string]struct {
+		fault deaf
+		class stage.Class
+	}{
+		"_certstamp/mine/a.PFX": {deaf{}, stage.ClassVerification},
+		"_certstamp/mine/a.txt": {deaf{}, ""},
+		"_certstamp/mine/b.txt": {deaf{op: "list", name: "_certstamp/mine"}, stage.ClassPermission},
+		deep + "/9/a.pfx":       {deaf{}, stage.ClassVerification},
+		deep + "/9/10/a.txt":    {deaf{}, stage.ClassInternal},
+	} {
+		dir := t.TempDir()
+		row.fault.Share = folder(t, dir)
+		publish(t, row.fault.Share, newer, "run-0")
+		p := filepath.Join(dir, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, []byte("x"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := stage.Unstage(t.Context(), row.fault, newer.section("AAD"), digest(fmt.Sprint(newer)), options("run-1"))
+		var e *stage.Error
+		if (err == nil) != (row.class == "") || err != nil && (!errors.As(err, &e) || e.Class != row.class) || row.class == stage.ClassVerification && !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: got %v, wanted class %q", name, err, row.class)
+		}
 	}
 }
 

@@ -161,6 +161,7 @@ func (t *transaction) removeEmpty(dir string) error {
 
 // prove looks for any PFX that is left in the two folders that are ours.
 func prove(sh Share) error {
+	const deepest = 8
 	var left []string
 	var walk func(dir string, depth int) error
 	walk = func(dir string, depth int) error {
@@ -174,7 +175,9 @@ func prove(sh Share) error {
 		for _, e := range entries {
 			at := path.Join(dir, e.Name())
 			switch {
-			case e.IsDir() && depth < 8:
+			case e.IsDir() && depth == deepest:
+				return fmt.Errorf("%s nests too deeply to be looked through", quote(at))
+			case e.IsDir():
 				if err := walk(at, depth+1); err != nil {
 					return err
 				}

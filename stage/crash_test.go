@@ -20,6 +20,7 @@ import (
 
 	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/stage"
+	"github.com/certstamp/certstamp/validate"
 )
 
 // set is a made-up set: path below the identity folder → content.
@@ -755,13 +756,27 @@ func TestLayout(t *testing.T) {
 		{"a file in the identity", "AAD", []string{"Certificates/AAD/x.pfx"}, true},
 		{"two files in a folder", "AAD", []string{"Certificates/AAD/ACSBlob/x.pfx", "Certificates/AAD/ACSBlob/y.pfx"}, true},
 		{"Certificates is a file", "AAD", []string{"Certificates"}, true},
+		{"a link in Certificates", "AAD", []string{"Certificates/AAD -> gone"}, true},
+		{"a link in the identity", "AAD", []string{"Certificates/AAD/ACSBlob -> gone"}, true},
+		{"a link in a folder", "AAD", []string{"Certificates/AAD/ACSBlob/x.pfx -> gone"}, true},
+		{"a folder in a folder", "AAD", []string{"Certificates/AAD/ACSBlob/ACSBlob.pfx/x.pfx"}, true},
+		{"a file beside the PFX", "AAD", []string{"Certificates/AAD/ACSBlob/x.pfx", "Certificates/AAD/ACSBlob/x.txt"}, true},
+		{"an endpoint that is not planned", "AAD", []string{"Certificates/AAD/KeyVault/x.pfx"}, true},
+		{"one endpoint twice", "AAD", []string{"Certificates/AAD/ACSBlob/x.pfx", "Certificates/AAD/acsblob/x.pfx"}, true},
+		{"an endpoint in another case", "AAD", []string{"Certificates/AAD/acsblob/X.PFX"}, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			dir := t.TempDir()
 			for _, name := range row.there {
 				p := filepath.Join(dir, filepath.FromSlash(name))
-				if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, []byte(name), 0o600)); err != nil {
-					t.Fatal(err)
+				err := os.MkdirAll(filepath.Dir(p), 0o755)
+				if link, to, ok := strings.Cut(p, " -> "); ok {
+					err = errors.Join(err, os.Symlink(to, link))
+				} else {
+					err = errors.Join(err, os.WriteFile(p, []byte(name), 0o600))
+				}
+				if err != nil {
+					t.Skip(err) // a file system that folds case, or has no links
 				}
 			}
 			s := newer
@@ -775,7 +790,7 @@ func TestLayout(t *testing.T) {
 				t.Errorf("doctor: %+v %v %v", findings, state, err)
 			}
 			for _, f := range findings {
-				if f.Found == "" || f.Wanted == "" || f.Hint == "" || f.Source == "" {
+				if f.ID != "share-layout" || f.Name == "" || f.Result != validate.Fail || f.Found == "" || f.Wanted == "" || f.Hint == "" || f.Source == "" || len(f.Folders) != 1 {
 					t.Errorf("half a finding: %+v", f)
 				}
 			}
@@ -786,6 +801,9 @@ func TestLayout(t *testing.T) {
 			}
 			if row.bad {
 				for _, name := range row.there {
+					if strings.Contains(name, " -> ") {
+						continue
+					}
 					if b, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name))); err != nil || string(b) != name {
 						t.Errorf("%s was touched: %q %v", name, b, err)
 					}
@@ -1206,4 +1224,30 @@ func (b blind) ReadFile(name string, most int64) ([]byte, error) {
 		return nil, fs.ErrPermission
 	}
 	return b.Share.ReadFile(name, most)
+}
+
+// TestNothingIsPublishedUnseen: a part of the share that cannot be listed may hold what the stamp would trip over.
+func TestNothingIsPublishedUnseen(t *testing.T) {
+	for _, name := range []string{".", "Certificates", "Certificates/AAD", "Certificates/AAD/Admin Portal"} {
+		dir := t.TempDir()
+		sh := deaf{folder(t, dir), "list", name}
+		publish(t, sh.Share, older, "run-0")
+		r, err := stage.Publish(t.Context(), sh, newer.section("AAD"), digest("new"), newer.open, options("run-1"))
+		_, _, checked := stage.Check(t.Context(), sh, newer.section("AAD"))
+		var e *stage.Error
+		if now := served(t, dir, "AAD"); !errors.As(err, &e) || e.Class != stage.ClassPermission || checked == nil || r.Changed || !maps.Equal(now, older) {
+			t.Errorf("%s: %v and %v, changed %v, the stamp sees %v", name, err, checked, r.Changed, now)
+		}
+	}
+	for n, ok := range map[int]bool{1999: true, 2000: false} { // and the work folder
+		dir := t.TempDir()
+		for i := range n {
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := stage.Publish(t.Context(), folder(t, dir), newer.section("AAD"), digest("new"), newer.open, options("run-1")); (err == nil) != ok {
+			t.Errorf("a share with %d names: %v", n, err)
+		}
+	}
 }

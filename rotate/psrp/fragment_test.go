@@ -185,6 +185,19 @@ func TestDefragmenterBounds(t *testing.T) {
 	if !errors.Is(err, ErrLimit) {
 		t.Errorf("100 objects under way: got %v", err)
 	}
+	for what, row := range map[string]struct {
+		data string
+		most int
+	}{"small": {"x", maxUndrainedN}, "large": {mega, maxUndrained / len(mega)}} {
+		d, err = Defragmenter{}, nil
+		n := 0
+		for ; err == nil && n <= row.most; n++ {
+			_, err = d.Write(piece(uint64(n+1), 0, flagStart|flagEnd, row.data))
+		}
+		if !errors.Is(err, ErrLimit) || n != row.most+1 {
+			t.Errorf("%d %s messages that nobody takes: got %v", n, what, err)
+		}
+	}
 	d = Defragmenter{Tolerant: true}
 	for object := uint64(1); object < 100; object++ {
 		if _, err := d.Write(piece(object, 0, flagStart, "x")); err != nil {

@@ -71,14 +71,25 @@ func TestKeyExchangeRefuses(t *testing.T) {
 	k := testRSA(t)
 	good := encodePublicKey(&k.PublicKey)
 	even := *k.N
+	changed := func(at int, to byte) string {
+		b, err := base64Bytes(good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[(at+len(b))%len(b)] = to
+		return base64.StdEncoding.EncodeToString(b)
+	}
 	for name, text := range map[string]string{
-		"nothing":         "",
-		"not base64":      "!" + good[1:],
-		"short":           good[:100],
-		"wrong algorithm": "Bw" + good[2:],
-		"exponent 1":      encodePublicKey(&rsa.PublicKey{N: &even, E: 1}),
-		"exponent 4":      encodePublicKey(&rsa.PublicKey{N: &even, E: 4}),
-		"small modulus":   encodePublicKey(&rsa.PublicKey{N: new(big.Int).Rsh(k.N, 1024), E: 65537}),
+		"nothing":             "",
+		"not base64":          "!" + good[1:],
+		"short":               good[:100],
+		"wrong algorithm":     "Bw" + good[2:],
+		"exponent 1":          encodePublicKey(&rsa.PublicKey{N: &even, E: 1}),
+		"exponent 4":          encodePublicKey(&rsa.PublicKey{N: &even, E: 4}),
+		"another length said": changed(len(publicKeyHeader)+1, 4), // 1024
+		"highest bit missing": changed(-1, 0x7f),
+		"exponent of 32 bits": changed(len(publicKeyHeader)+7, 0x80),
+		"small modulus":       encodePublicKey(&rsa.PublicKey{N: new(big.Int).Rsh(k.N, 1024), E: 65537}),
 	} {
 		if _, err := decodePublicKey(text); err == nil {
 			t.Errorf("public key, %s: was taken", name)

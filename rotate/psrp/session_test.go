@@ -559,9 +559,10 @@ func TestInvokeRefuses(t *testing.T) {
 func TestServerRefuses(t *testing.T) {
 	p := opened(t, 1<<30)
 	var f Fragmenter
+	to := ToServer
 	send := func(mt MessageType, data string) error {
 		var err error
-		for _, b := range f.Fragments(Message{Destination: ToServer, Type: mt, Pool: testGUID(t), Pipeline: pipelineID(t), Data: []byte(data)}) {
+		for _, b := range f.Fragments(Message{Destination: to, Type: mt, Pool: testGUID(t), Pipeline: pipelineID(t), Data: []byte(data)}) {
 			err = errors.Join(err, p.server.Receive(pipelineID(t), b))
 		}
 		return err
@@ -588,12 +589,19 @@ func TestServerRefuses(t *testing.T) {
 			t.Errorf("%s: was taken", name)
 		}
 	}
+	const ignored = PipelineOutput
+	for to = range uint32(4) {
+		if err := send(ignored, `<Nil/>`); (err == nil) != (to == ToServer) {
+			t.Errorf("for %d: got %v", to, err)
+		}
+	}
 }
 
 func TestClientRefuses(t *testing.T) {
 	for name, m := range map[string]Message{
 		"old protocol":   {Destination: ToClient, Type: SessionCapability, Data: []byte(`<Obj RefId="0"><MS><Version N="protocolversion">1.1</Version></MS></Obj>`)},
-		"for the server": {Destination: ToServer, Type: SessionCapability, Data: []byte(`<Obj RefId="0"/>`)},
+		"for the server": {Destination: ToServer, Type: SessionCapability, Data: []byte(`<Obj RefId="0"><MS><Version N="protocolversion">2.3</Version></MS></Obj>`)},
+		"for nobody":     {Destination: 3, Type: SessionCapability, Data: []byte(`<Obj RefId="0"><MS><Version N="protocolversion">2.3</Version></MS></Obj>`)},
 		"key unasked":    {Destination: ToClient, Type: EncryptedSessionKey, Data: []byte(`<Obj RefId="0"><MS><S N="EncryptedSessionKey">AAAA</S></MS></Obj>`)},
 		"state of text":  {Destination: ToClient, Type: RunspacePoolState, Data: []byte(`<S>opened</S>`)},
 		"closed":         {Destination: ToClient, Type: RunspacePoolState, Data: []byte(`<Obj RefId="0"><MS><I32 N="RunspaceState">3</I32></MS></Obj>`)},

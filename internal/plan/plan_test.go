@@ -467,6 +467,14 @@ func TestParseIsStrict(t *testing.T) {
 	if _, err := Parse([]byte(good + "\n")); !errors.Is(err, ErrEdited) {
 		t.Errorf("an edit is called %v", err)
 	}
+	for n, edited := range map[int]bool{MaxSize: true, MaxSize + 1: false} { // a larger one is not even read
+		if _, err := Parse([]byte(good + strings.Repeat(" ", n-len(good)))); err == nil || errors.Is(err, ErrEdited) != edited {
+			t.Errorf("%d bytes are called %v", n, err)
+		}
+	}
+	if _, err := Parse([]byte(strings.Replace(good, `"schemaVersion": 1`, `"schemaVersion": 2`, 1))); err == nil || errors.Is(err, ErrEdited) {
+		t.Errorf("a plan of another certstamp is called %v", err)
+	}
 }
 
 // TestNoSecretHasAPlace keeps the document free of fields that could hold a secret's value.

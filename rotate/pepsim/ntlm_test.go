@@ -3,7 +3,9 @@ package pepsim
 import (
 	"bytes"
 	"context"
+	"crypto/rc4" //nolint:gosec // MS-NLMP prescribes it
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"net"
@@ -185,4 +187,46 @@ func FuzzNTLM(f *testing.F) {
 			t.Errorf("%d bytes allocated for %d", spent, len(b))
 		}
 	})
+}
+
+// TestChannelBindings: a login that names another TLS connection was passed on by somebody; one that names none, or nothing, counts.
+func TestChannelBindings(t *testing.T) {
+	users := []ntlmUser{{admin, password}}
+	mine, none := bytes.Repeat([]byte{7}, 16), make([]byte, 16)
+	for name, row := range map[string]struct {
+		sent, binding []byte
+		ok            bool
+	}{
+		"this connection":    {mine, mine, true},
+		"another connection": {bytes.Repeat([]byte{8}, 16), mine, false},
+		"zeros":              {none, mine, true},
+		"of another length":  {mine[:8], mine, true},
+		"without TLS":        {mine, nil, true},
+	} {
+		a, known := recorded(t), users[0]
+		m := fromBase64(t, recordedT3)
+		// The recorded message, with one more pair before the end of the list, and all that was computed over it again.
+		nt := slices.Clone(m[0x98 : 0x98+0xaa])
+		pair := append(binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(nil, avBindings), uint16(len(row.sent))), row.sent...)
+		nt = slices.Insert(nt, len(nt)-8, pair...)
+		v2 := ntowf(known.password, "cloudadmin", "AZURESTACK")
+		proof := hmacMD5(v2, a.challenge[24:32], nt[16:])
+		copy(nt, proof)
+		key := bytes.Repeat([]byte{9}, 16)
+		c, err := rc4.NewCipher(hmacMD5(v2, proof))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.XORKeyStream(m[0x142:0x152], key)
+		binary.LittleEndian.PutUint16(m[20:], uint16(len(nt)))
+		binary.LittleEndian.PutUint16(m[22:], uint16(len(nt)))
+		binary.LittleEndian.PutUint32(m[24:], uint32(len(m)))
+		m = append(m, nt...)
+		clear(m[72:88])
+		copy(m[72:88], hmacMD5(key, a.negotiate, a.challenge, m))
+		login, err := a.accept(m, users, row.binding)
+		if (err == nil) != row.ok || row.ok && !bytes.Equal(login.key, key) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -353,14 +353,55 @@ func TestLimitsOfAppend(t *testing.T) {
 	}
 }
 
+// TestFullJournal: what would not be read back is not written.
+func TestFullJournal(t *testing.T) {
+	j := open(t, filepath.Join(t.TempDir(), "j"), "run")
+	if err := j.Append("a", "b", "c", nil); err != nil {
+		t.Fatal(err)
+	}
+	line := j.size
+	for more, want := range []error{nil, ErrBroken} {
+		j.size = MaxSize - line + int64(more)
+		if err := j.Append("a", "b", "c", nil); !errors.Is(err, want) {
+			t.Errorf("%d bytes too many: got %v, want %v", more, err, want)
+		}
+	}
+	if n := len(j.Entries()); n != 2 {
+		t.Errorf("%d entries, want 2", n)
+	}
+}
+
+// TestOnlyItsOwnLinesAreCounted: the run of another plan may have the same name.
+func TestOnlyItsOwnLinesAreCounted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "j")
+	for _, of := range []string{plan, strings.Repeat("b", 64)} {
+		j, err := Open(path, of, "run", clock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendAll(t, j, "a b c")
+		if e := j.Entries(); e[len(e)-1].Seq != 1 {
+			t.Errorf("the first line of %.4s is %d", of, e[len(e)-1].Seq)
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // What failed once may or may not be on the disk, so nothing may follow it.
 func TestBrokenForGood(t *testing.T) {
-	j := open(t, filepath.Join(t.TempDir(), "j"), "run")
+	path := filepath.Join(t.TempDir(), "j")
+	j := open(t, path, "run")
 	j.file.Close() // the disk goes away
 	for range 2 {
 		if err := j.Append("a", "b", "c", nil); !errors.Is(err, ErrBroken) {
 			t.Errorf("got %v, want ErrBroken", err)
 		}
+		j.file = open(t, path, "run").file // and is back
+	}
+	if b, err := os.ReadFile(path); err != nil || len(b) > 0 {
+		t.Errorf("%q follows a line that failed, %v", b, err)
 	}
 	if n := len(j.Entries()); n > 0 {
 		t.Errorf("%d entries that are on no disk", n)

@@ -552,6 +552,11 @@ func TestRuns(t *testing.T) {
 			t.Errorf("planned %s, runs %s: %v, %v", tt.planned, tt.reported, got, err)
 		}
 	}
+	for _, tt := range [][2]string{{"2301", ""}, {"2301", "soon"}, {"", "1.2301.2.58"}, {"soon", "1.2301.2.58"}} {
+		if got, err := (Stamp{Version: tt[0]}).Runs(tt[1]); err == nil || got {
+			t.Errorf("planned %q, runs %q: %v, %v", tt[0], tt[1], got, err)
+		}
+	}
 	if _, err := (Stamp{Version: "2301"}).Runs("new"); err == nil {
 		t.Error("a version that is none was compared")
 	}

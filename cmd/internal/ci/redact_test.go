@@ -1,9 +1,14 @@
 package ci
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"html"
 	"math/rand/v2"
+	"net/url"
 	"sort"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -77,5 +82,30 @@ func BenchmarkRedact(b *testing.B) {
 				r.Redact(line)
 			}
 		})
+	}
+}
+
+// TestRedactorKnowsEveryForm in which a secret could leave.
+func TestRedactorKnowsEveryForm(t *testing.T) {
+	const s = "Pa#ss\"wörd & <1>\r\nsecond line"
+	var r Redactor
+	r.Add(secret.Value{})
+	if len(r.forms) > 0 || len(r.Known()) > 0 {
+		t.Errorf("nothing is a secret: %q", r.forms)
+	}
+	r.Add(secret.New(s))
+	j, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for how, form := range map[string]string{
+		"itself": s, "its first line": "Pa#ss\"wörd & <1>", "its second line": "second line", "harmless": Text(s),
+		"JSON": string(j[1 : len(j)-1]), "JSON of ours": strings.ReplaceAll(string(j[1:len(j)-1]), "#", `\u0023`), "an error": strings.Trim(strconv.Quote(s), `"`),
+		"HTML": html.EscapeString(s), "a query": url.QueryEscape(s), "a path": url.PathEscape(s),
+		"base64": base64.StdEncoding.EncodeToString([]byte(s)), "base64 of a URL": base64.RawURLEncoding.EncodeToString([]byte(s)),
+	} {
+		if got := r.Redact("<" + form + ">"); got != "<"+secret.Redacted+">" {
+			t.Errorf("%s: %q became %q", how, form, got)
+		}
 	}
 }

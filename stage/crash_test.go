@@ -866,13 +866,13 @@ func TestRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// vanishing is a share on which an unstage takes the work folder away so many times before the lock is made in it.
-type vanishing struct {
+// unstaged is a share on which an unstage takes the work folder away so many times before the lock is made in it.
+type unstaged struct {
 	stage.Share
 	times int
 }
 
-func (v *vanishing) Lock(name, owner string) (func() error, error) {
+func (v *unstaged) Lock(name, owner string) (func() error, error) {
 	if v.times--; v.times >= 0 {
 		return nil, errors.Join(v.Remove(path.Dir(name)), fs.ErrNotExist)
 	}
@@ -881,7 +881,7 @@ func (v *vanishing) Lock(name, owner string) (func() error, error) {
 
 func TestTheWorkFolderIsMadeAgain(t *testing.T) {
 	for times, want := range map[int]error{1: nil, 2: nil, 3: fs.ErrNotExist} {
-		release, err := stage.Hold(&vanishing{folder(t, t.TempDir()), times}, "a test")
+		release, err := stage.Hold(&unstaged{folder(t, t.TempDir()), times}, "a test")
 		if !errors.Is(err, want) {
 			t.Errorf("taken away %d times: %v, want %v", times, err, want)
 		}

@@ -199,18 +199,18 @@ func (f *folder) ReadFile(name string, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	info, err := f.root.Stat(p)
+	if err != nil {
+		return nil, mapped(err)
+	}
+	if !info.Mode().IsRegular() { // to open a pipe would wait for a writer
+		return nil, fmt.Errorf("%s is not a file", quote(name))
+	}
 	r, err := f.root.Open(p)
 	if err != nil {
 		return nil, mapped(err)
 	}
 	defer r.Close()
-	info, err := r.Stat()
-	if err != nil {
-		return nil, mapped(err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", quote(name))
-	}
 	b, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err == nil && int64(len(b)) > most {
 		err = fmt.Errorf("%s has more than %d bytes", quote(name), most)

@@ -200,6 +200,15 @@ func (a *app) besideStamp(s *stamp.Stamp, flag, name string) (root *os.Root, sho
 	return root, shown, err
 }
 
+// regularAt is regular for a file of ours, and names it.
+func regularAt(name string) error {
+	info, err := os.Stat(name)
+	if err == nil && regular(info, nil) != nil {
+		err = &fs.PathError{Op: "open", Path: name, Err: regular(info, nil)}
+	}
+	return err
+}
+
 // readRegular reads a file that the pipeline or the command line named, wherever it lies.
 func readRegular(name string, most int64) ([]byte, error) {
 	if err := regular(os.Stat(name)); err != nil {

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,7 +124,7 @@ func (k *keeper) append(line []byte) error {
 		}
 	}
 	if k.file == nil {
-		f, err := os.OpenFile(k.records, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		f, err := appendTo(k.records)
 		if err != nil {
 			return err
 		}
@@ -138,6 +140,14 @@ func (k *keeper) append(line []byte) error {
 	return err
 }
 
+// appendTo opens a file of ours for further lines.
+func appendTo(name string) (*os.File, error) {
+	if err := regularAt(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+}
+
 // outcome keeps how a run saw the rotation come out.
 func (k *keeper) outcome(out rotate.Outcome) {
 	if k == nil {
@@ -148,7 +158,7 @@ func (k *keeper) outcome(out rotate.Outcome) {
 		k.fail(err)
 		return
 	}
-	f, err := os.OpenFile(k.runs, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := appendTo(k.runs)
 	if err != nil {
 		k.fail(err)
 		return

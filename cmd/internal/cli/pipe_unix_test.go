@@ -65,3 +65,54 @@ func TestUnreadableFilesHideNothing(t *testing.T) {
 		t.Errorf("%d of %d certificates failed, the verdict is %q", len(failed), n, a.doc.Stamps[0].Verdict)
 	}
 }
+
+// TestPipeOnTheWay: a pipe where a journal or a file of the set belongs is refused. To read from it, or to write into it, would wait for
+// ever, with the stamp's lock held.
+func TestPipeOnTheWay(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, east)
+	s.simulate()
+	s.pack()
+	bound := s.plan("plan.json")
+	s.must(nil, append([]string{"stage"}, bound...)...)
+	local := filepath.Join(s.w.Repo, ".certstamp", "east")
+	shared := filepath.Join(s.s.Share, "_certstamp", "journal.jsonl")
+	published, err := filepath.Glob(filepath.Join(s.s.Share, "Certificates", "AAD", "ACSBlob", "*.pfx"))
+	if err != nil || len(published) != 1 {
+		t.Fatalf("%v, %v", published, err)
+	}
+	journal := filepath.Join(local, "journal-"+bound[3][:12]+".jsonl")
+	status := append([]string{"status", "--stamp", s.name()}, s.allow()...)
+	for _, row := range []struct {
+		pipe string
+		args []string
+		code int
+	}{
+		{filepath.Join(local, "journal-0123456789ab.jsonl"), append([]string{"rotate", "--check"}, bound...), 0}, // of another plan: it shows nothing
+		{journal, status, 3},
+		{journal, append([]string{"rotate"}, bound...), 3},
+		{shared, status, 3},
+		{shared, append([]string{"rotate"}, bound...), 3},
+		{published[0], append([]string{"stage", "--check"}, bound...), 3},
+		{published[0], append([]string{"rotate"}, bound...), 3},
+		{filepath.Join(s.s.Share, "_certstamp", "lock"), append([]string{"rotate"}, bound...), 3},
+		{filepath.Join(local, "records-"+bound[3][:12]+".jsonl"), append([]string{"rotate"}, bound...), 0}, // a rotation does not depend on it
+	} {
+		b, err := os.ReadFile(row.pipe)
+		if err := errors.Join(os.RemoveAll(row.pipe), syscall.Mkfifo(row.pipe, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		a := s.run(nil, row.args...)
+		if a.code != row.code || a.code != 0 && !strings.Contains(a.stdout+a.stderr, "not a") {
+			t.Errorf("%s with a pipe as %s: exit %d, wanted %d\n%s%s", row.args[0], row.pipe, a.code, row.code, a.stdout, a.stderr)
+		}
+		if again := os.Remove(row.pipe); again != nil {
+			t.Fatal(again)
+		}
+		if err == nil {
+			if err := os.WriteFile(row.pipe, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

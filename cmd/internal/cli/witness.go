@@ -193,10 +193,14 @@ func shareLog(sh stage.Share) (journal.Log, error) {
 }
 
 func fileLog(name string) (journal.Log, error) {
-	f, err := os.Open(name)
+	err := regularAt(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return journal.Log{}, nil
 	}
+	if err != nil {
+		return journal.Log{}, err
+	}
+	f, err := os.Open(name)
 	if err != nil {
 		return journal.Log{}, err
 	}

@@ -231,12 +231,12 @@ func (w *witness) handedOver() string {
 	return out
 }
 
-// byPlan sorts the rotate room's entries by their plans, in the order in which these first appear.
-func byPlan(logs ...journal.Log) []*witness {
+// byPlan sorts a room's entries by their plans, in the order in which these first appear.
+func byPlan(room string, logs ...journal.Log) []*witness {
 	var out []*witness
 	of := map[string]*witness{}
 	for _, e := range journal.Merge(logs...).Entries {
-		if e.Room != "rotate" {
+		if e.Room != room {
 			continue
 		}
 		if of[e.Plan] == nil {
@@ -266,7 +266,7 @@ func (w *witness) lastElsewhere() string {
 }
 
 func (w *witness) otherPlans() (plans []*witness, entries [][]rotate.Entry) {
-	for _, one := range byPlan(slices.Concat(w.others, w.local)...) {
+	for _, one := range byPlan("rotate", slices.Concat(w.others, w.local)...) {
 		if one.digest != w.digest {
 			plans, entries = append(plans, one), append(entries, rotation{one}.Entries())
 		}
@@ -280,7 +280,7 @@ func (w *witness) plans() []*witness {
 	if w.own != nil {
 		logs = append(logs, w.own.Log())
 	}
-	return byPlan(logs...)
+	return byPlan("rotate", logs...)
 }
 
 // lastStarted is the rotation that was started last, of any plan, or nil.
@@ -311,7 +311,7 @@ func (w *witness) failedLast() (digest string, failed bool) {
 func (w *witness) unwatched() (digest string, found bool) {
 	plans := w.plans()
 	if w.alone {
-		plans = byPlan(slices.Concat(w.others, w.local)...)
+		plans = byPlan("rotate", slices.Concat(w.others, w.local)...)
 	}
 	for _, one := range plans {
 		if one.started() && one.ended() == "" {
@@ -385,9 +385,17 @@ func (w *witness) first() error {
 			return fmt.Errorf("run %q has begun the same meanwhile", e.Run)
 		}
 	}
-	for _, one := range byPlan(logs...) {
+	for _, one := range byPlan("rotate", logs...) {
 		if one.digest != w.digest && one.started() && one.ended() == "" {
 			return fmt.Errorf("a rotation of plan %s was begun meanwhile", one.digest)
+		}
+	}
+	// Of a BMC credential whose run was killed nobody may ever see the end: only one that came since we looked counts.
+	known := journal.Merge(slices.Concat(w.others, w.local)...)
+	for _, one := range byPlan("bmc", logs...) {
+		_, before := known.Started(one.digest)
+		if one.digest != w.digest && !before && one.started() && one.handedOver() == "" {
+			return fmt.Errorf("a change of the BMC credential by plan %s was begun meanwhile", one.digest)
 		}
 	}
 	return nil

@@ -27,6 +27,17 @@ func told(digest string, steps ...string) journal.Log {
 	return l
 }
 
+// inRoom is the same told of another room.
+func inRoom(room string, l journal.Log) journal.Log {
+	for i := range l.Entries {
+		l.Entries[i].Room = room
+		if l.Entries[i].Step == "end" {
+			l.Entries[i].Facts = map[string]string{"ending": "set"}
+		}
+	}
+	return l
+}
+
 func TestUnsettled(t *testing.T) {
 	for _, row := range []struct {
 		name  string
@@ -86,13 +97,17 @@ func TestAnnouncedAlone(t *testing.T) {
 		{"another run that took it back", told("a", "start starting", "start not-taken"), nil, true},
 		{"another plan", told("b", "start starting"), nil, false},
 		{"another plan that somebody has looked at", told("b", "start starting", "end unknown"), nil, true},
+		{"a BMC credential", inRoom("bmc", told("b", "start starting")), nil, false},
+		{"a BMC credential that was taken back", inRoom("bmc", told("b", "start starting", "start not-taken")), nil, true},
+		{"a BMC credential that is set", inRoom("bmc", told("b", "start starting", "end success")), nil, true},
+		{"a BMC credential of a run that was dead before", inRoom("bmc", told("dead", "start starting")), nil, true},
 		{"the journal cannot be read", journal.Log{}, errors.New("no network"), false},
 	} {
 		own, err := journal.Open(filepath.Join(t.TempDir(), "j"), "a", "run", time.Now)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &witness{own: own, digest: "a", run: "run", again: func() ([]journal.Log, error) { return []journal.Log{row.log}, row.err }}
+		w := &witness{own: own, local: []journal.Log{inRoom("bmc", told("dead", "start starting"))}, digest: "a", run: "run", again: func() ([]journal.Log, error) { return []journal.Log{row.log}, row.err }}
 		if err := w.append("rotate")("start", "starting", nil); (err == nil) != row.sent || w.started() != row.sent {
 			t.Errorf("%s: %v, started %v, wanted %v", row.name, err, w.started(), row.sent)
 		}

@@ -83,12 +83,12 @@ func (a *app) openWitness(b *bound, file string, sh stage.Share, write bool) err
 	}
 	b.witness = w
 	b.clean = append(b.clean, func() {
+		_ = own.Close() // which tries once more to write what waits
 		for _, err := range own.MirrorErrors() {
 			if err != nil {
 				a.progress("the journal on the share lacks lines: %v", err)
 			}
 		}
-		_ = own.Close()
 	})
 	for _, p := range own.Problems() {
 		a.progress("journal: %s", p)

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -207,6 +208,42 @@ func TestVisitorWaitsForTheLock(t *testing.T) {
 	}
 	if err := open().Close(); err != nil || onTheShare() != 2 {
 		t.Errorf("with nobody there it wrote %d lines, %v", onTheShare()-1, err)
+	}
+}
+
+// TestLacksNothingInTheEnd: what waited for the share and came there as the last thing is not said to be missing.
+func TestLacksNothingInTheEnd(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		sh, err := stage.OpenFolder(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sh.Close()
+		release, err := stage.Hold(sh, "somebody who rotates")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said strings.Builder
+		a := newApp(Env{Stdout: io.Discard, Stderr: &said, Dir: t.TempDir(), Now: time.Now, Getenv: func(string) string { return "" }})
+		b := &bound{plan: &plan.Plan{}, digest: strings.Repeat("d", 64), run: "r", visitor: "a visitor"}
+		if err := a.openWitness(b, filepath.Join(t.TempDir(), "j"), sh, true); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.witness.append("rotate")("end", "success", nil); err != nil {
+			t.Fatal(err)
+		}
+		if !late {
+			if err := release(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.Close()
+		if err := a.err.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(said.String(), "lacks lines") != late {
+			t.Errorf("the lock is held to the end: %v; it said %q", late, said.String())
+		}
 	}
 }
 

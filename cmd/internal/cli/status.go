@@ -73,7 +73,8 @@ func (a *app) statusOf(ctx context.Context, j *job, file string) (report.Stamp, 
 	s := j.stamp
 	entry := report.Stamp{Stamp: s.Name, File: s.File, Simulated: s.Simulated, Outcome: "status"}
 	fact := func(name, format string, args ...any) {
-		entry.Facts = append(entry.Facts, report.Fact{Name: name, Value: fmt.Sprintf(format, args...)})
+		value := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "; ") // errors that were joined
+		entry.Facts = append(entry.Facts, report.Fact{Name: name, Value: value})
 	}
 	if file == "" {
 		file = a.lastPlan(s.Name)

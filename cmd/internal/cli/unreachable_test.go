@@ -45,6 +45,9 @@ func TestNobodyThere(t *testing.T) {
 					t.Errorf("no %q in\n%s%s", want, a.stdout, a.stderr)
 				}
 			}
+			if strings.Contains(a.stdout+a.stderr, `\u000A`) {
+				t.Errorf("a line end that was made harmless:\n%s%s", a.stdout, a.stderr)
+			}
 			if stack.MatchString(a.stdout + a.stderr) {
 				t.Errorf("a stack trace:\n%s", a.stderr)
 			}

@@ -64,6 +64,7 @@ var edges = map[string]map[string]string{
 		"internal/flock":  "the lock of a share that is a folder",
 	},
 	"stage/smb": {
+		"internal/crew":   "who holds the lock is written while its holder goes on",
 		"internal/secret": "the password of the login",
 		"stage":           "the interface it implements, and its errors",
 	},

@@ -579,13 +579,21 @@ func (t *transaction) again(ctx context.Context, tries int, do func() error, whi
 
 // keep removes the stage and keeps the old set under the plan's name, until the new one is proved live.
 func (t *transaction) keep() error {
-	stage := path.Join(work, stagePrefix+t.run)
-	if err := t.sh.Remove(stage); err != nil { // empty since the swap, unless somebody put something there
-		if err := t.removeTree(stage); err != nil {
-			return err
+	var (
+		clearing crew.Group
+		left     error
+	)
+	clearing.Go(func() {
+		stage := path.Join(work, stagePrefix+t.run)
+		if t.sh.Remove(stage) != nil { // empty since the swap, unless somebody put something there
+			left = t.removeTree(stage)
 		}
+	})
+	err := t.retire(t.undo(), t.run)
+	if clearing.Wait(); left != nil {
+		return left
 	}
-	return t.retire(t.undo(), t.run)
+	return err
 }
 
 // retire moves an undo folder to the name under which it is kept: the plan's, or the run's where the plan has kept a set

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cloudsoda/go-smb2"
 
+	"github.com/certstamp/certstamp/internal/crew"
 	"github.com/certstamp/certstamp/stage"
 )
 
@@ -59,13 +60,11 @@ func (s *mount) Lock(name, owner string) (func() error, error) {
 		case holder != "":
 			return fail(&stage.LockedError{Owner: holder})
 		case others == none && f != nil:
-			if err := s.sign(f, mine, owner); err != nil {
-				return fail(err)
-			}
+			l := s.sign(f, mine, owner)
 			s.mu.Lock()
-			s.lock = f
+			s.lock = l
 			s.mu.Unlock()
-			return func() error { return s.unlock(mine, f) }, nil
+			return func() error { return s.unlock(mine, l) }, nil
 		case others == gone || others == ahead: // a rival took it for stale, or waits for us to leave
 			if err := s.leave(mine, f); err != nil {
 				return nil, err
@@ -135,18 +134,29 @@ func (s *mount) createLock(name string) (f *smb2.File, err error) {
 	return f, err
 }
 
-// sign writes who holds the lock. Until then whoever reads it takes its run for one that asks.
-func (s *mount) sign(f *smb2.File, name, owner string) error {
-	return s.do("lock "+name, func() error {
-		_, err := f.WriteAt([]byte(owner+"\n"), 0)
-		return err
+// held is the lock while it is ours.
+type held struct {
+	f       *smb2.File
+	signing crew.Group
+}
+
+// sign writes who holds the lock, while its holder goes on: until then whoever reads it takes its run for one that asks, and
+// waits. That nothing can be written is said by what the lock was taken for.
+func (s *mount) sign(f *smb2.File, name, owner string) *held {
+	l := &held{f: f}
+	l.signing.Go(func() {
+		_ = s.do("lock "+name, func() error {
+			_, err := f.WriteAt([]byte(owner+"\n"), 0)
+			return err
+		})
 	})
+	return l
 }
 
 // unlock gives the lock up. A second time it does nothing.
-func (s *mount) unlock(name string, f *smb2.File) error {
+func (s *mount) unlock(name string, l *held) error {
 	s.mu.Lock()
-	mine := s.lock == f
+	mine := s.lock == l
 	if mine {
 		s.lock = nil
 	}
@@ -154,7 +164,8 @@ func (s *mount) unlock(name string, f *smb2.File) error {
 	if !mine {
 		return nil
 	}
-	return s.leave(name, f)
+	l.signing.Wait()
+	return s.leave(name, l.f)
 }
 
 // leave closes the file, which is what lets the others go on, and removes it unless one of them has or just does.

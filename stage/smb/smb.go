@@ -99,7 +99,7 @@ type mount struct {
 	flying int
 	ending bool // the run was cancelled: no deadline is moved any more
 	dead   error
-	lock   *smb2.File // held: it ends with the session
+	lock   *held // it ends with the session
 }
 
 func (s *mount) dial(ctx context.Context, c Config, server string, budget time.Duration) error {
@@ -265,7 +265,8 @@ func (s *mount) Close() error {
 	s.lock = nil
 	s.mu.Unlock()
 	if lock != nil {
-		_ = s.do("unlock", lock.Close) // a lost connection has released it already
+		lock.signing.Wait()
+		_ = s.do("unlock", lock.f.Close) // a lost connection has released it already
 	}
 	s.kill(&stage.Error{Class: stage.ClassInternal, Step: "use the share", Err: net.ErrClosed})
 	return nil

@@ -29,10 +29,9 @@ const (
 // removed is stale. The lock is ours once a list that was made after our file shows it and nobody else's: of two runs, the
 // later list shows both files.
 //
-// Two habits of Samba, both seen with 4.17, keep one file for all from being a lock. It opens a file that another client
-// removes meanwhile, and says so to nobody: hence ours must be in the list. And it removes by name what it has opened: hence
-// no name is used twice, or the slower of two runs that remove the same stale file would take away what a third made in its
-// place, and holds open.
+// One file for all is no lock with Samba. It opens a file that another client removes meanwhile, and says so to nobody, as
+// was seen with 4.17: hence ours must be in the list. And where it removes by name what it has opened, the slower of two runs
+// that remove the same stale file takes away what a third made in its place, and holds open: hence no name is used twice.
 func (s *mount) Lock(name, owner string) (func() error, error) {
 	var (
 		mine   string

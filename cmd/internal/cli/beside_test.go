@@ -103,6 +103,42 @@ func TestRequestIsWholeOrMadeAnew(t *testing.T) {
 	}
 }
 
+// TestOneTreeAtATime: of two runs that pack different answers of the CA at once each would write one of a PFX and its public twin.
+func TestOneTreeAtATime(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, east)
+	s.simulate()
+	s.pack()
+	dir := s.path("certificates", "AAD")
+	if err := os.Remove(filepath.Join(dir, "ACSBlob", "ACSBlob.crt")); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	held, err := flock.Take(tree, ".certstamp-lock", "somebody else")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := print(t, dir)
+	pack := []string{"pack", "--stamp", s.name(), "--key-identity", "env:PFX_IDENTITY"}
+	s.check(s.run(nil, pack...), 3, "somebody else", "run the same command again")
+	if print(t, dir) != before {
+		t.Error("it wrote beside another run")
+	}
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.must(nil, pack...); !strings.Contains(a.stdout, "1 certificate packed") {
+		t.Errorf("afterwards: %s", a.stdout)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
 // TestOneBackupAtATime: two runs that fill a backup at once would each take away what the other has half written, and both say that
 // the set lies there.
 func TestOneBackupAtATime(t *testing.T) {

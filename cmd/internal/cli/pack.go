@@ -285,7 +285,7 @@ func (a *app) packSets(ctx context.Context, j *job, p packing, sets []*packable)
 	return strings.Join(counts, "; "), nil
 }
 
-// packSet writes one set into its tree.
+// packSet writes one set into its tree, one run at a time: of two with different answers each would write one of a PFX and its twin.
 func (a *app) packSet(ctx context.Context, j *job, p packing, set *packable) (written, kept int, err error) {
 	s := j.stamp
 	repo, err := a.repository()
@@ -297,6 +297,11 @@ func (a *app) packSet(ctx context.Context, j *job, p packing, set *packable) (wr
 		return 0, 0, configuration(fmt.Errorf("stamp %s: certificates: %w", s.Name, err), "")
 	}
 	defer tree.Close()
+	release, err := aloneIn(tree, set.dir, "certstamp pack")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer release()
 	for i, b := range set.bundles {
 		files, err := p.writeBundle(ctx, tree, b, set.keys[i])
 		if err != nil {

@@ -72,6 +72,7 @@ type peer struct {
 	slow   bool                                                                       // the client reads one byte at a time
 	dress  func(op string, n int, status int, sealed []byte) (http string, last bool) // an answer in other words; last: the connection ends with it
 	ahead  bool                                                                       // what the server writes waits for the client, as in the buffers of TCP
+	idle   time.Duration                                                              // after which a connection without a request is closed; never when zero
 
 	mu         sync.Mutex
 	core       *psrp.ServerCore
@@ -218,10 +219,14 @@ func (p *peer) connection(nc net.Conn) {
 	var a *acceptor
 	var sec *security
 	for {
+		if p.idle > 0 {
+			_ = nc.SetReadDeadline(time.Now().Add(p.idle))
+		}
 		req, err := http.ReadRequest(r)
 		if err != nil {
 			return
 		}
+		_ = nc.SetReadDeadline(time.Time{})
 		body, err := io.ReadAll(req.Body)
 		if err != nil {
 			return

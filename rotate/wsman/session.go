@@ -398,7 +398,8 @@ func (s *Session) Close(ctx context.Context) error {
 func (s *Session) Detach(ctx context.Context) error {
 	s.interrupt()
 	s.rec.do("detach")
-	return s.leave(ctx, disconnectRequest(s.shell), 1)
+	// Not once: while a cmdlet ran nothing went out on the control lane, and http.sys closes what was idle for two minutes.
+	return s.leave(ctx, disconnectRequest(s.shell), farewells)
 }
 
 func (s *Session) leave(ctx context.Context, r request, attempts int) error {
@@ -418,7 +419,7 @@ func (s *Session) leave(ctx context.Context, r request, attempts int) error {
 	return nil
 }
 
-// farewells is how often a request is made that only frees something on the server.
+// farewells is how often a request is made that ends something on the server, and does no harm when it comes again.
 const farewells = 3
 
 // tell makes a request whose answer changes nothing for us, a few times if the connection breaks, and never for long.

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/certstamp/certstamp/rotate/psrp"
 )
 
@@ -35,6 +37,31 @@ func TestDetachOverAConnectionThatIdled(t *testing.T) {
 			t.Errorf("%v after %v", err, time.Since(begun))
 		}
 		if p.operations("Disconnect") != 1 || p.operations("Delete") != 0 {
+			t.Errorf("operations %v", p.log)
+		}
+	})
+}
+
+func TestReconnectOverAConnectionThatIdled(t *testing.T) {
+	world(t, func(t *testing.T, p *peer) {
+		p.idle = idleOfWindows
+		p.serve = countTo(40)
+		p.goes = func(op string, n int) action {
+			if op == "Receive" && n >= 35 && p.operations("Reconnect") == 0 { // after about 4 min
+				return away
+			}
+			return fine
+		}
+		s := mustDial(t, p)
+		r := s.Invoke(t.Context(), readOnly, Options{AtMostOnce: true})
+		if diff := cmp.Diff(upTo(40), outputs(r)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if err := errOf(r.Result()); err != nil {
+			t.Error(err)
+		}
+		_ = s.Close(t.Context())
+		if p.operations("Reconnect") != 2 {
 			t.Errorf("operations %v", p.log)
 		}
 	})

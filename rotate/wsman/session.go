@@ -294,11 +294,14 @@ func (s *Session) receiveStream(ctx context.Context, stream psrp.GUID, patience 
 			window, attempt = nil, -1
 			continue
 		case faultCode(err) == FaultDisconnected && reconnects < 3:
-			reconnects++
-			if err := s.reconnect(ctx, command); err != nil {
+			if err = s.reconnect(ctx, command); err == nil {
+				reconnects++
+				continue
+			}
+			if ctx.Err() != nil || !transient(err) {
 				return false, err
 			}
-			continue
+			sent = false // the Receive was answered: it is the control lane that broke, idle for as long as the cmdlet ran
 		case !transient(err):
 			return false, err
 		}

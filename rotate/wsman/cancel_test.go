@@ -2,7 +2,11 @@ package wsman
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
 	"errors"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,4 +68,32 @@ func TestCancelledAtEachRequest(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A host that has stopped to read holds nobody up beyond the context, inside TLS either.
+func TestHostThatReadsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		mine := certificate(t, "10.0.0.1")
+		sum := sha256.Sum256(mine.Certificate[0])
+		cfg, err := Config{Host: "10.0.0.1", TLS: true, Pin: hex.EncodeToString(sum[:]), User: "u", Password: Password("made up")}.resolved()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Dial = func(context.Context, string, string) (net.Conn, error) { return client, nil }
+		go func() {
+			_ = tls.Server(server, &tls.Config{Certificates: []tls.Certificate{mine}, SessionTicketsDisabled: true}).Handshake()
+		}()
+		c, err := dial(t.Context(), &cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begun := time.Now()
+		_, _, err = c.post(ctx, graceTimeout, "", []byte("x"))
+		if took := time.Since(begun); !errors.Is(err, context.DeadlineExceeded) || took != time.Second {
+			t.Errorf("got %v after %v", err, took)
+		}
+	})
 }

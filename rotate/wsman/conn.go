@@ -143,8 +143,7 @@ func channelBinding(c *x509.Certificate) []byte {
 
 func (c *conn) close() {
 	c.broken = true
-	_ = c.stream.Close()
-	_ = c.raw.Close()
+	_ = c.raw.Close() // and not the stream: TLS waits for up to 5 s to say goodbye to a host that reads nothing
 }
 
 // post sends one request and reads its answer. sent tells whether any byte of the request reached the socket. After an

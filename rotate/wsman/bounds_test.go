@@ -82,6 +82,45 @@ func TestBodyBound(t *testing.T) {
 	}
 }
 
+// Headers are bounded by themselves: those of 8 MiB would take 200 MiB, before any login.
+func TestHeaderBound(t *testing.T) {
+	for name, line := range map[string]string{"with names": "%x:\r\n", "with one name": "A: %x\r\n"} {
+		client, server := net.Pipe()
+		cfg, err := newPeer(t).config().resolved()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Dial = func(context.Context, string, string) (net.Conn, error) { return client, nil }
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			defer server.Close()
+			read(bufio.NewReader(server))
+			w := bufio.NewWriterSize(server, 1<<16)
+			_, err := io.WriteString(w, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n")
+			for i := 0; err == nil; i++ {
+				_, err = fmt.Fprintf(w, line, i)
+			}
+		}()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		c, err := dial(t.Context(), &cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = c.post(t.Context(), graceTimeout, "", []byte("x"))
+		runtime.ReadMemStats(&after)
+		c.close()
+		<-done
+		if err == nil || !strings.Contains(err.Error(), "headers have more than 262144 bytes") {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if spent := after.TotalAlloc - before.TotalAlloc; spent > 3*maxBody {
+			t.Errorf("%s: %d bytes were allocated", name, spent)
+		}
+	}
+}
+
 // Nothing but the host is ever dialled: neither what the environment calls a proxy nor where an answer redirects to, before
 // the login or after it; and a request names no other host either.
 func TestNoProxyNoRedirect(t *testing.T) {

@@ -52,7 +52,8 @@ type answer struct {
 	body        []byte
 }
 
-// maxHeader is added to the bound of one answer for status line, headers and chunks.
+// maxHeader bounds status line and headers of an answer, of which a map is made that takes twenty times as much. What is left
+// of it is for chunks.
 const maxHeader = 256 << 10
 
 func dial(ctx context.Context, cfg *Config) (*conn, error) {
@@ -180,9 +181,12 @@ func (c *conn) post(ctx context.Context, timeout time.Duration, header string, b
 }
 
 func (c *conn) read() (*answer, error) {
-	c.limit.N = maxBody + maxHeader
+	c.limit.N = maxHeader
 	r, err := http.ReadResponse(c.reader, &http.Request{Method: http.MethodPost})
 	if err != nil {
+		if c.limit.N <= 0 {
+			return nil, fmt.Errorf("the answer's headers have more than %d bytes", maxHeader)
+		}
 		// The parser's errors quote the peer, at length.
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return nil, fmt.Errorf("the connection ended before an answer: %w", io.ErrUnexpectedEOF)
@@ -194,6 +198,7 @@ func (c *conn) read() (*answer, error) {
 		return nil, errors.New("the answer is not HTTP")
 	}
 	defer r.Body.Close()
+	c.limit.N += maxBody
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	switch {
 	case err != nil:

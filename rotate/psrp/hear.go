@@ -57,13 +57,25 @@ func (c *Core) object(o Object) error {
 	return c.pipelineMessage(m)
 }
 
+// value reads a message. A server of protocol 2.2 and later never asks for a key before it sends a secret: it seals with one
+// of its own, which a client may fetch (PSRemotingCryptoHelperServer in PowerShell's source). We have no use for its secrets, so
+// without a key they are empty, and what stands beside them is still read.
 func (c *Core) value(m Message) (any, error) {
-	v, err := clixml.Unmarshal(m.Data, opener(c.session))
+	o := opener(c.session)
+	if o == nil {
+		o = blind{}
+	}
+	v, err := clixml.Unmarshal(m.Data, o)
 	if err != nil {
 		return nil, fmt.Errorf("psrp: message %#08x: %w", uint32(m.Type), err)
 	}
 	return v, nil
 }
+
+// blind opens every secure string as an empty one.
+type blind struct{}
+
+func (blind) Open(string) (clixml.SecureString, error) { return clixml.SecureString{}, nil }
 
 func (c *Core) poolMessage(m Message) error {
 	switch m.Type {

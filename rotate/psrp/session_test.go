@@ -347,6 +347,29 @@ func TestServerMayAskForTheKey(t *testing.T) {
 	}
 }
 
+// TestSecretsNobodyHasAKeyFor: Windows sends them without a word before. The record they stand in is read all the same.
+func TestSecretsNobodyHasAKeyFor(t *testing.T) {
+	const account = `<Obj RefId="0"><MS><S N="Name">backup</S><SS N="Key">vs3d32kmcv4Ke0pF/7PSSA==</SS>` +
+		`<Obj N="Login" RefId="1"><TN RefId="0"><T>System.Management.Automation.PSCredential</T><T>System.Object</T></TN>` +
+		`<Props><S N="UserName">u</S><SS N="Password">vs3d32kmcv4Ke0pF/7PSSA==</SS></Props></Obj></MS></Obj>`
+	p := opened(t, 1)
+	p.must(p.client.Invoke(pipelineID(t), Command{Name: "Get-X"}))
+	f := Fragmenter{object: 3}
+	for _, b := range f.Fragments(Message{Destination: ToClient, Type: PipelineOutput, Pipeline: pipelineID(t), Data: []byte(account)}) {
+		p.must(p.client.Receive(pipelineID(t), b))
+	}
+	e, _ := p.client.Next()
+	said, _ := e.(Said)
+	out, _ := said.Record.(Output)
+	o, _ := out.Value.(*clixml.Object)
+	key, _ := o.Get("Key")
+	login, _ := o.Get("Login")
+	c, isCredential := clixml.CredentialOf(login)
+	if o.Text("Name") != "backup" || key != (clixml.SecureString{}) || !isCredential || c.User != "u" || c.Password.Reveal() != "" {
+		t.Errorf("got %+v", e)
+	}
+}
+
 // TestAGapAloneIsNoLoss: Windows counts what a cmdlet says to other machines with what it says to us.
 func TestAGapAloneIsNoLoss(t *testing.T) {
 	everyStep(t, func(t *testing.T, step int) {

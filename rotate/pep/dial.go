@@ -59,8 +59,8 @@ type Logins = wsman.Gate
 // Unanswered reports whether so many logins got no answer that no further one is sent.
 func Unanswered(err error) bool { return errors.Is(err, wsman.ErrUnanswered) }
 
-// Dial logs in to the first host that can be reached. Only a failure to connect leads to the next host: one refused login
-// or certificate ends it.
+// Dial logs in to the first host that can be reached and has room for a session. Nothing else leads to the next host: one
+// refused login or certificate ends it.
 func Dial(ctx context.Context, cfg Config) (*Session, error) {
 	if len(cfg.Hosts) == 0 {
 		return nil, errors.New("the endpoint has no host")
@@ -140,8 +140,12 @@ func (e *ConnectError) Error() string {
 }
 func (e *ConnectError) Unwrap() error { return e.Err }
 
-// Hint says where a connection is possible from.
+// Hint says where a connection is possible from, unless a host that was reached had a reason of its own.
 func (e *ConnectError) Hint() string {
+	var f *wsman.Fault
+	if errors.As(e.Err, &f) && f.Hint() != "" {
+		return f.Hint()
+	}
 	return "run on the secured workstation that may reach the endpoint on TCP 5985 (5986 with TLS)"
 }
 

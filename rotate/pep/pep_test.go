@@ -693,6 +693,19 @@ func TestDialOrder(t *testing.T) {
 	}
 }
 
+// TestHintOfACrowdedHost: where to connect from is no help to who was let in and got no session.
+func TestHintOfACrowdedHost(t *testing.T) {
+	crowded := &wsman.ConnectError{Host: "a", Err: &wsman.Fault{Code: 2150859173}}
+	for _, err := range []error{crowded, errors.Join(errors.New("no route"), fmt.Errorf("create: %w", crowded))} {
+		if h := (&ConnectError{Hosts: []string{"a"}, Err: err}).Hint(); !strings.Contains(h, "too many sessions") {
+			t.Errorf("%v: %q", err, h)
+		}
+	}
+	if h := (&ConnectError{Hosts: []string{"a"}, Err: &wsman.Fault{Code: wsman.FaultTimedOut}}).Hint(); !strings.Contains(h, "workstation") {
+		t.Errorf("got %q", h)
+	}
+}
+
 // TestWrongCertificateEndsIt: whoever shows another certificate is no failure to connect, and no reason to go on trying.
 func TestWrongCertificateEndsIt(t *testing.T) {
 	server := httptest.NewTLSServer(http.NotFoundHandler())

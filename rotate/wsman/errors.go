@@ -55,7 +55,7 @@ func (e *ConnectError) Unwrap() error { return e.Err }
 // Hint says what to do, unless the cause knows better.
 func (e *ConnectError) Hint() string {
 	var h interface{ Hint() string }
-	if errors.As(e.Err, &h) {
+	if errors.As(e.Err, &h) && h.Hint() != "" {
 		return h.Hint()
 	}
 	return "check that the host runs and that this agent may reach it on that port"

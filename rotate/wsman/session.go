@@ -154,6 +154,8 @@ func (s *Session) create(ctx context.Context, fragments []byte) error {
 			return nil
 		case attempt > 0 && faultCode(err) == FaultShellExists:
 			return nil
+		case crowded(err):
+			return fmt.Errorf("wsman: create: %w", s.unconnected(err))
 		case ctx.Err() != nil || !transient(err) || errors.Is(err, ErrUnsealed):
 			return fmt.Errorf("wsman: create: %w", err)
 		case attempt == 0 && !sent, attempt+1 >= createAttempts:
@@ -163,6 +165,13 @@ func (s *Session) create(ctx context.Context, fragments []byte) error {
 			return err
 		}
 	}
+}
+
+// crowded is a host that is too busy for one more shell. Nothing has begun on it, and another may have room: quotas are each
+// host's own, and shells of killed runs count against them for hours.
+func crowded(err error) bool {
+	var f *Fault
+	return errors.As(err, &f) && (f.Quota() || f.Code == FaultTimedOut)
 }
 
 // unconnected marks an error as one after which another host may be tried.

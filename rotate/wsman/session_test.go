@@ -557,6 +557,32 @@ func TestCreateIsRepeatedUnderItsID(t *testing.T) {
 	}
 }
 
+// TestCrowdedHost: a host that has no room for a shell now is one to pass over, and is asked once. A host that says no to the
+// account or to the endpoint says so for the others too.
+func TestCrowdedHost(t *testing.T) {
+	for code, another := range map[uint32]bool{
+		FaultTimedOut: true, 2150859173: true, 2150859240: true, FaultAccessDenied: false, FaultConfiguration: false, 4711: false,
+	} {
+		world(t, func(t *testing.T, p *peer) {
+			p.code = code
+			p.goes = func(op string, n int) action {
+				if op == "Create" {
+					return faulty
+				}
+				return fine
+			}
+			_, err := Dial(t.Context(), p.config())
+			var c *ConnectError
+			if faultCode(err) != code || errors.As(err, &c) != another || another && c.Hint() == "" {
+				t.Errorf("%d: got %v", code, err)
+			}
+			if p.operations("Create") != 1 || p.operations("Delete") != 1 {
+				t.Errorf("%d: operations %v", code, p.log)
+			}
+		})
+	}
+}
+
 func TestRecoveryWindowEnds(t *testing.T) {
 	world(t, func(t *testing.T, p *peer) {
 		p.serve = func(p *peer, r psrp.PipelineRequested) {}

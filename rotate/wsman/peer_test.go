@@ -42,6 +42,7 @@ const (
 	away     // the fault of a shell that was disconnected
 	faulty   // the fault in peer.code
 	hollow   // an answer with nothing in it
+	blank    // an answer with a stream, and nothing in that
 	spent    // the command is done, and nothing says how
 	twice    // the answer, and after it once more
 	huge     // an answer with a body one byte larger than any may be
@@ -389,10 +390,14 @@ func (p *peer) request(nc net.Conn, sec *security, plain []byte) bool {
 	if what == hollow {
 		answer, status = answerXML(act+"Response", id, `<rsp:ReceiveResponse/>`), 200
 	}
+	if what == blank {
+		answer, status = answerXML(act+"Response", id, `<rsp:ReceiveResponse><rsp:Stream Name="stdout" CommandId="`+
+			root.child(nsSOAP, "Body").child(nsShell, "Receive").child(nsShell, "DesiredStream").attr("CommandId")+`"/></rsp:ReceiveResponse>`), 200
+	}
 	if what == spent {
 		answer, status = answerXML(act+"Response", id, `<rsp:ReceiveResponse><rsp:CommandState State="`+stateDone+`"/></rsp:ReceiveResponse>`), 200
 	}
-	if what != away && what != faulty && what != hollow && what != spent {
+	if what != away && what != faulty && what != hollow && what != blank && what != spent {
 		answer, status = p.operation(op, act, id, timeout, root.child(nsSOAP, "Body"))
 	}
 	switch what {

@@ -355,11 +355,12 @@ func (s *Session) deliver(stream psrp.GUID, command string, body *element) (done
 		return false, false, err
 	}
 	for _, b := range r.data {
+		got = got || len(b) > 0 // a stream with nothing in it is no answer either
 		if err := s.core.Receive(stream, b); err != nil {
 			return r.done, true, err
 		}
 	}
-	return r.done, len(r.data) > 0, nil
+	return r.done, got, nil
 }
 
 func (s *Session) reconnect(ctx context.Context, command string) error {

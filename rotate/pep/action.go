@@ -142,7 +142,7 @@ func (s *Session) ActionStatus(ctx context.Context, function string) (Status, er
 			if read++; read > maxActions {
 				return Status{}, fmt.Errorf("more than %d actions, where the latest one was asked for: %w", maxActions, ErrNoAnswer)
 			}
-			if st := statusOf(item); st.Known && (!latest.Known || st.Started.After(latest.Started)) {
+			if st := statusOf(item); st.Known && (!latest.Known || st.supersedes(latest)) {
 				latest = st
 			}
 		}
@@ -158,6 +158,15 @@ func (s *Session) ActionStatus(ctx context.Context, function string) (Status, er
 		}
 	}
 	return latest, nil
+}
+
+// supersedes reports whether s is the latest of two actions that a stamp shows at once. Where a time is missing, one that runs may be:
+// that nothing runs must not be concluded from the order in which they came.
+func (s Status) supersedes(other Status) bool {
+	if s.Running() != other.Running() && (s.Started.IsZero() || other.Started.IsZero()) {
+		return s.Running()
+	}
+	return s.Started.After(other.Started)
 }
 
 // maxActions bounds how many actions are read to find the latest.

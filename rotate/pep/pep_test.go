@@ -279,6 +279,20 @@ func TestActionStatus(t *testing.T) {
 			}
 		})
 	}
+	for name, list := range map[string][]any{
+		"without times, the one that runs last":         {bag("Status", "Completed"), bag("Status", "Running")},
+		"without times, the one that runs first":        {bag("Status", "Running"), bag("Status", "Completed")},
+		"the one that runs has no time":                 {bag("Status", "Completed", "StartTimeUtc", "2026-01-02T00:00:00Z"), bag("Status", "Running")},
+		"the one that ended has none, and comes last":   {bag("Status", "Running", "StartTimeUtc", "2026-01-02T00:00:00Z"), bag("Status", "Completed")},
+		"the one that runs began last":                  {bag("Status", "Completed", "StartTimeUtc", "2026-01-02T00:00:00Z"), bag("Status", "Running", "StartTimeUtc", "2026-01-03T00:00:00Z")},
+		"what hung years ago is not the latest, though": {bag("Status", "Completed", "StartTimeUtc", "2026-01-02T00:00:00Z"), bag("Status", "Running", "StartTimeUtc", "2020-01-03T00:00:00Z")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if s := ask(t, outputs(list...)...); s.Running() == strings.HasPrefix(name, "what hung") {
+				t.Errorf("got %+v", s)
+			}
+		})
+	}
 	t.Run("an answer about nothing readable is not none", func(t *testing.T) {
 		_, err := New(&fake{records: outputs("<Other/>")}).ActionStatus(t.Context(), "x")
 		if !errors.Is(err, ErrNoAnswer) {

@@ -681,8 +681,12 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%s: got %q, %v", name, got, err)
 		}
 	}
+	if got, err := New(&fake{records: outputs(many)}).Commands(t.Context()); len(got) != 0 || !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "more than") {
+		t.Errorf("a list that is too long: %d names are kept, %v", len(got), err)
+	}
+	many.List = many.List[:maxOutputs]
 	if got, err := New(&fake{records: outputs(many)}).Commands(t.Context()); err != nil || len(got) != maxOutputs {
-		t.Errorf("%d names are kept, %v, want %d", len(got), err, maxOutputs)
+		t.Errorf("a list that is just not: %d names are kept, %v", len(got), err)
 	}
 }
 

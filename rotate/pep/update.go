@@ -3,6 +3,7 @@ package pep
 import (
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -114,7 +115,7 @@ func (s *Session) Commands(ctx context.Context) ([]string, error) {
 	for _, v := range reply.outputs {
 		for _, item := range items(v) {
 			if read++; read > maxOutputs {
-				break
+				return nil, fmt.Errorf("more than %d cmdlets: %w", maxOutputs, ErrNoAnswer) // the rest would pass for cmdlets that are not there
 			}
 			name := text(item, "Name")
 			if name == "" {

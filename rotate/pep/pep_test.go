@@ -652,9 +652,17 @@ func TestSyntax(t *testing.T) {
 		t.Errorf("another cmdlet's: got %+v, %v", y, err)
 	}
 	for id, none := range map[string]bool{"CommandNotFoundException": true, "NothingFound": true, "AccessDenied": false} {
-		if y, err := New(failing(id)["it ends with it"]).CommandSyntax(t.Context(), "Start-SecretRotation"); (err == nil) != none || y.Known {
-			t.Errorf("%s: got %+v, %v", id, y, err)
+		for how, f := range failing(id) {
+			y, err := New(f).CommandSyntax(t.Context(), "Start-SecretRotation")
+			var c *CommandError
+			if (err == nil) != none || y.Known || !none && (!errors.As(err, &c) || c.Record.ID != id) {
+				t.Errorf("%s, %s: got %+v, %v", id, how, y, err)
+			}
 		}
+	}
+	both := &fake{records: append(outputs("Get-X [-A <Object>]"), psrp.ErrorRecord{ID: "AccessDenied", Category: psrp.PermissionDenied, Message: "no"})}
+	if y, err := New(both).CommandSyntax(t.Context(), "Get-X"); err != nil || !y.Has("A") {
+		t.Errorf("described beside an error: got %+v, %v", y, err)
 	}
 	long := &fake{records: outputs(slices.Repeat([]any{"Get-X " + strings.Repeat("x", maxText)}, 3)...)}
 	if y, err := New(long).CommandSyntax(t.Context(), "Get-X"); err != nil || !y.Known || len(y.Text) > maxText+len("…") {

@@ -153,6 +153,11 @@ func (s *Session) CommandSyntax(ctx context.Context, cmdlet string) (Syntax, err
 	}
 	out.Text = cut(strings.TrimSpace(out.Text), maxText)
 	if !strings.Contains(strings.ToLower(out.Text), strings.ToLower(cmdlet)) {
+		for _, e := range reply.Errors {
+			if !e.notFound() && !noAction(e) {
+				return Syntax{}, &CommandError{Cmdlet: "Get-Command", State: "Completed", Record: e} // it must not pass for an endpoint without the cmdlet
+			}
+		}
 		return Syntax{Text: out.Text}, nil
 	}
 	out.Known = true

@@ -51,7 +51,7 @@ func Endings() []Ending {
 		{"detached", Running, "a signal, or the end of --max-duration, while a rotation ran", "we were told to leave while the stamp was rotating; it goes on", asked, attach},
 
 		{"wrong-stamp", Refused, "region, domain, version or CloudID that the stamp reports is not the plan's", "the stamp is not the planned one", none, "correct the target or the plan; nothing was started by this run"},
-		{"not-ready", Refused, "a failing finding: health, update, syntax, identity, an endpoint's certificate, the window", "a check before the start failed", none, nothing},
+		{"not-ready", Refused, "a failing finding: health, update (asked for once more at the last), syntax, identity, an endpoint's certificate, the window", "a check before the start failed", none, nothing},
 		{"last-failed", Refused, "the last action is Failed, and the plan neither reruns it nor says why to start afresh", "the stamp's last rotation failed", none, "plan --kind rerun, or plan with a reason to start afresh"},
 		{"not-ours", Refused, "the last action is Failed, and no journal at hand shows its start", "the stamp's last rotation failed, and no journal shows that certstamp started it", none, "bring the journal of the plan that failed, or plan --kind rerun --adopt REASON"},
 		{"third-attempt", Refused, "the last action is Failed, and a journal shows that it was a rerun", "the rerun of the stamp's last rotation failed too", none, "contact support, with certstamp support and Get-AzureStackLog; on its word plan --kind rerun --adopt REASON"},

@@ -434,6 +434,12 @@ func TestEndings(t *testing.T) {
 		}, "completed", 1},
 		{"a release that does not tell of updates", func(w *world, _ *Job) { w.update = pep.Update{} }, "completed", 1},
 		{"the state of updates is not answered", func(w *world, _ *Job) { w.updateErr = pep.ErrNoAnswer }, "unreachable", 0},
+		{"an update begins while the stamp is checked", func(w *world, _ *Job) {
+			w.onHealth = func() { w.update.State, w.update.Word = pep.Running, "Running" }
+		}, "not-ready", 0},
+		{"the state of updates is not answered any more after the checks", func(w *world, _ *Job) {
+			w.onHealth = func() { w.updateErr = pep.ErrNoAnswer }
+		}, "unreachable", 0},
 		{"an update failed", func(w *world, _ *Job) { w.update.State = pep.Failed }, "not-ready", 0},
 		{"a foreign leaf", func(w *world, _ *Job) { w.served[1].Leaves = []string{"ff"} }, "not-ready", 0},
 		{"some endpoints are planned already, others not", func(w *world, _ *Job) { w.served[0].Leaves = []string{"ba"} }, "not-ready", 0},

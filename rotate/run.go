@@ -236,9 +236,19 @@ func (m *machine) window() validate.Finding {
 	return f
 }
 
-// announce writes the journal before the start. The last action is asked for once more, because the checks took long.
+// announce writes the journal before the start. Update and last action are asked for once more, because the checks took long.
 func (m *machine) announce(ctx context.Context, served []Judged) bool {
 	m.enter(Starting, "start the rotation")
+	f, err := m.update(ctx)
+	if err != nil {
+		m.failBefore(ctx, err)
+		return false
+	}
+	if failing([]validate.Finding{f}) {
+		m.found(f)
+		m.end("not-ready", nil)
+		return false
+	}
 	last, err := m.ep.ActionStatus(ctx, m.j.Rotate.ActionName)
 	if err != nil {
 		m.failBefore(ctx, fmt.Errorf("ask for the last rotation: %w", err))

@@ -37,6 +37,8 @@ type world struct {
 	commandsErr error
 	health      pep.HealthReport
 	healthErr   error
+	onHealth    func()
+	serve       func() []Served // instead of served
 
 	dialErr   func(n int) error // by the number of the login, from 1
 	statusErr func(n int) error
@@ -278,6 +280,9 @@ func (l *login) Commands(context.Context) ([]string, error) {
 }
 
 func (l *login) TestAzureStack(ctx context.Context, _ plan.HealthCheck, _ pep.Secrets, _ pep.Sink) (pep.HealthReport, error) {
+	if l.w.onHealth != nil {
+		l.w.onHealth()
+	}
 	return l.w.health, errors.Join(l.w.healthErr, ctx.Err())
 }
 

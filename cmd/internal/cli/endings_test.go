@@ -172,8 +172,8 @@ func TestEndingsOnAStamp(t *testing.T) {
 			}
 		}, code: 1},
 		{ending: "no-proof", extra: control, when: "start: start the rotation", do: func(s *played, _ func()) {
-			// Get-ActionStatus comes first. The start has arrived when the connection ends, and nothing is done with it.
-			s.order(`{"faults": [{"on": "Command", "n": [2], "do": "close-before"}]}`)
+			// Get-AzureStackUpdateStatus and Get-ActionStatus come first. The start has arrived when the connection ends, and nothing is done with it.
+			s.order(`{"faults": [{"on": "Command", "n": [3], "do": "close-before"}]}`)
 		}, code: 5},
 		{ending: "cut-off", speed: 900, before: (*played).started, env: map[string]string{"PEP_PASSWORD": "Wrong1Password"}, args: []string{"--attach"}, code: 5},
 		{ending: "unanswered", speed: 900, extra: control, before: func(s *played) {

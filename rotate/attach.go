@@ -91,6 +91,7 @@ type wait struct {
 	quietSince time.Time // since when nothing runs; moved while something does
 	asked      bool      // the stamp has answered at least once
 	running    bool      // it was rotating when last seen
+	ran        bool      // it was rotating at any time
 	lastErr    error     // why the stamp did not answer the last question
 	unseen     error     // why the endpoints could not be read
 }
@@ -128,7 +129,7 @@ func (m *machine) step(ctx context.Context, w *wait) {
 	w.asked, w.lastErr, w.running = true, nil, st.Running()
 	m.event(Event{Text: fmt.Sprintf("the stamp's rotation is %q", st.Word), Steps: st.Steps})
 	if w.running {
-		w.quietSince = m.d.Now()
+		w.quietSince, w.ran = m.d.Now(), true
 		return
 	}
 	m.decide(ctx, st, w)
@@ -136,7 +137,7 @@ func (m *machine) step(ctx context.Context, w *wait) {
 
 // decide looks for proof in an action that has ended.
 func (m *machine) decide(ctx context.Context, st pep.Status, w *wait) {
-	later := m.past.started && m.past.readable && st.Later(m.past.before)
+	later := m.past.started && m.past.readable && (st.Later(m.past.before) || m.named(st))
 	theirs := later && m.theirs(st)
 	later = later && !theirs
 	contradicted := m.contradicted()
@@ -146,9 +147,6 @@ func (m *machine) decide(ctx context.Context, st pep.Status, w *wait) {
 	case later && st.State == pep.Failed:
 		m.done(ctx, "action-failed")
 		return
-	case later && contradicted == "" && (answered || m.j.Verify == nil):
-		m.done(ctx, "completed")
-		return
 	case theirs && m.past.failed != "":
 		m.end(m.past.failed, nil)
 		return
@@ -156,6 +154,15 @@ func (m *machine) decide(ctx context.Context, st pep.Status, w *wait) {
 	served, err := m.look(ctx)
 	if w.unseen = err; err != nil {
 		m.event(Event{Text: "the endpoints could not be read: " + err.Error()})
+	}
+	// Ours may have failed, and somebody else have rotated since, to certificates of their own.
+	foreign := count(served, Foreign) > 0
+	if foreign && later {
+		m.event(Event{Text: "endpoints serve certificates of neither before nor the plan: the action that completed may be somebody else's"})
+	}
+	if later && contradicted == "" && (answered || m.j.Verify == nil) && !foreign {
+		m.done(ctx, "completed")
+		return
 	}
 	// Neither do leaves prove anything while the last action is a failure.
 	if allPlanned(served) && (!st.Known || st.State == pep.Completed) {
@@ -174,26 +181,35 @@ func (m *machine) decide(ctx context.Context, st pep.Status, w *wait) {
 			return
 		}
 	}
+	// Endpoints lag behind a rotation, and what they serve then may decide.
+	patient := m.d.Now().Sub(w.quietSince) < min(gracePolls*m.poll(), m.limit())
+	lag := patient && len(served) > 0 && !foreign
 	switch {
 	case later && contradicted != "": // completed, against what the call itself said
-		m.done(ctx, contradicted)
-	case !m.past.started && st.Known:
-		m.stranger(ctx, st)
-	case m.d.Now().Sub(w.quietSince) >= min(gracePolls*m.poll(), m.limit()):
+		if !lag {
+			m.done(ctx, contradicted)
+		}
+	case !m.past.started && st.Known: // it may be this plan's, from a machine whose journal cannot be seen here
+		if !lag || st.State == pep.Failed || !w.ran && !m.sincePlanned(st) {
+			m.stranger(ctx, st)
+		}
+	case !patient:
 		m.end("no-proof", w.unseen)
 	}
 }
 
-// contradicted is the ending that the call itself spoke for, against an action that completed: in this run or in an earlier one, whose
-// word does not fade by looking again. Else it is empty.
+// named reports whether the text of this run's call names the stamp's action as its own. A clock that was set back makes it look
+// earlier than the one before.
+func (m *machine) named(st pep.Status) bool {
+	id := m.out.Said.InstanceID
+	return st.Known && id != "" && strings.EqualFold(id, st.InstanceID) && !strings.EqualFold(id, m.past.before.InstanceID)
+}
+
+// contradicted is the ending of an action that completed against what its own call said: in this run or in an earlier one, whose word
+// does not fade by looking again. Else it is empty.
 func (m *machine) contradicted() string {
-	switch {
-	case len(m.out.Errors) > 0:
-		return "call-failed"
-	case m.out.Said.Failed:
-		return "said-failure"
-	case m.past.failed == "call-failed", m.past.failed == "said-failure":
-		return m.past.failed
+	if len(m.out.Errors) > 0 || m.out.Said.Failed || m.past.against {
+		return "contradicted"
 	}
 	return ""
 }

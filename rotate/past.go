@@ -1,6 +1,8 @@
 package rotate
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -23,6 +25,8 @@ const (
 
 	factPlanned = "planned" // how many endpoints served the planned leaf before the start
 	factTotal   = "total"
+	factEnding  = "ending"
+	factFirst   = "first" // of a rerun that failed too: the ending it would have had as a first rotation
 )
 
 // past is what the journal witnesses about this plan.
@@ -38,6 +42,20 @@ type past struct {
 	taken     bool      // the stamp was seen to answer it
 	succeeded bool      // a run saw it end well
 	failed    string    // or badly: the ending
+	against   bool      // its call spoke of a failure, whatever the action says
+}
+
+// Contradicted reports whether a journal shows a rotation whose action completed against what its call said, and that nobody saw end
+// well.
+func Contradicted(entries []Entry) bool {
+	p := readPast(entries)
+	last := ""
+	for _, e := range entries {
+		if e.Step == stepEnd {
+			last = cmp.Or(e.Facts[factFirst], e.Facts[factEnding])
+		}
+	}
+	return p.started && !p.succeeded && last == "contradicted"
 }
 
 // Started reports whether a journal shows a start that may have reached the stamp.
@@ -71,8 +89,9 @@ func readPast(entries []Entry) past {
 		case e.Step == stepEnd && e.State == string(Success):
 			p.succeeded = true
 		case e.Step == stepEnd:
-			if id := e.Facts["ending"]; failure(id) {
+			if id := e.Facts[factEnding]; failure(id) {
 				p.failed = id
+				p.against = slices.Contains([]string{"call-failed", "said-failure", "contradicted"}, cmp.Or(e.Facts[factFirst], id))
 			}
 		}
 	}

@@ -201,6 +201,7 @@ type machine struct {
 	out Outcome
 	err error
 
+	first     string // the ending, of a rerun too as if it were none
 	phase     Phase
 	begun     time.Time
 	ep        Endpoint // nil: not logged in
@@ -241,6 +242,7 @@ func (m *machine) end(id string, cause error) {
 		return
 	}
 	e := ending(id)
+	m.first = e.ID
 	m.out.Ending, m.out.Result, m.out.Next, m.err = e.ID, e.Result, e.Next, cause
 	if e.Result == Failed && m.j.Rotate.Rerun {
 		again := ending("failed-again")
@@ -257,7 +259,11 @@ func (m *machine) finish() (Outcome, error) {
 	m.out.Took = m.d.Now().Sub(m.begun)
 	if m.out.Started && !m.past.succeeded { // nothing is said after a success
 		// The start is journaled already; that this line is missing costs a second look, nothing else.
-		if err := m.d.Journal.Append(stepEnd, string(m.out.Result), map[string]string{"ending": m.out.Ending}); err != nil {
+		facts := map[string]string{factEnding: m.out.Ending}
+		if m.first != m.out.Ending {
+			facts[factFirst] = m.first
+		}
+		if err := m.d.Journal.Append(stepEnd, string(m.out.Result), facts); err != nil {
 			m.event(Event{Text: "the journal could not be written: " + err.Error()})
 		}
 	}

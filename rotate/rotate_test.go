@@ -119,7 +119,57 @@ func TestEndings(t *testing.T) {
 		{"an action completes with an error record, and nothing proves it", func(w *world, j *Job) {
 			j.Verify, j.Rotate.Start.Parameters = nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
 			w.onStart = w.complain
-		}, "call-failed", 1},
+		}, "contradicted", 1},
+		{"an action completes with an error record, and endpoints that lag behind prove it", func(w *world, _ *Job) {
+			w.lag(70 * time.Minute)
+			w.onStart = w.complain
+		}, "proved-by-leaves", 1},
+		{"contradicted before, and looking again does not mend that", func(w *world, _ *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken},
+				Entry{Run: "run-0", Step: stepEnd, State: string(Failed), Facts: map[string]string{"ending": "contradicted"}})
+			w.last.InstanceID, w.last.Started = "ours", time.Now()
+		}, "contradicted", 0},
+		{"a rerun was contradicted before, and looking again does not mend that", func(w *world, j *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken},
+				Entry{Run: "run-0", Step: stepEnd, State: string(FailedAgain), Facts: map[string]string{"ending": "failed-again", "first": "contradicted"}})
+			rerun(j)
+			j.Verify, w.last.InstanceID, w.last.Started = nil, "ours", time.Now()
+		}, "failed-again", 0},
+		{"a rerun's action failed before, and support took it up since", func(w *world, j *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken},
+				Entry{Run: "run-0", Step: stepEnd, State: string(FailedAgain), Facts: map[string]string{"ending": "failed-again", "first": "action-failed"}})
+			rerun(j)
+			j.Verify, w.last.InstanceID, w.last.Started = nil, "ours", time.Now()
+		}, "completed", 0},
+		{"a rerun completes with an error record, and nothing proves it", func(w *world, j *Job) {
+			failedLast(w)
+			rerun(j)
+			j.Verify, w.onStart = nil, w.complain
+		}, "failed-again", 1},
+		{"answered, and an action that completed with certificates of somebody else", func(w *world, _ *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken})
+			w.last.InstanceID, w.last.Started = "theirs", time.Now()
+			w.served[1].Leaves = []string{"ff"}
+		}, "no-proof", 0},
+		{"the same for a while, until the endpoints are put right", func(w *world, _ *Job) {
+			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken})
+			w.last.InstanceID, w.last.Started = "ours", time.Now()
+			w.served[1].Leaves = []string{"ff"}
+			w.lag(10 * time.Minute)
+		}, "completed", 0},
+		{"the stamp's clock was set back, and the text names its action as ours", func(w *world, j *Job) {
+			w.last.Started, w.last.Ended = time.Now().Add(2*time.Hour), time.Now().Add(3*time.Hour)
+			j.Verify, j.Rotate.Start.Parameters = nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
+			w.onStart = w.naming
+		}, "completed", 1},
+		{"the same on a connection that is lost, and it fails", func(w *world, _ *Job) {
+			w.last.Started, w.last.Ended = time.Now().Add(2*time.Hour), time.Now().Add(3*time.Hour)
+			w.onStart = func(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
+				reply, _ := w.naming(ctx, sink)
+				w.last.State, w.last.Word = pep.Failed, "Failed"
+				return reply, errLost
+			}
+		}, "action-failed", 1},
 		{"a rerun fails", func(w *world, j *Job) {
 			failedLast(w)
 			rerun(j)
@@ -272,7 +322,7 @@ func TestEndings(t *testing.T) {
 				Entry{Run: "run-0", Step: stepEnd, State: string(Failed), Facts: map[string]string{"ending": "call-failed"}})
 			j.Verify, j.Rotate.Start.Parameters = nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
 			w.last.InstanceID, w.last.Started = "ours", time.Now()
-		}, "call-failed", 0},
+		}, "contradicted", 0},
 		{"its call failed before, and the endpoints prove the opposite", func(w *world, _ *Job) {
 			w.entries = append(slices.Clone(startedBefore), Entry{Run: "run-0", Step: stepStart, State: stateTaken},
 				Entry{Run: "run-0", Step: stepEnd, State: string(Failed), Facts: map[string]string{"ending": "said-failure"}})
@@ -540,6 +590,17 @@ func TestEndings(t *testing.T) {
 			}
 		}, "another-ran", 0},
 		{"somebody else's rotation runs and fails", func(w *world, _ *Job) { w.begin(time.Hour, pep.Failed); w.starts = 0 }, "last-failed", 0},
+		{"a rotation from a machine whose journal is not here, and endpoints that lag behind", func(w *world, j *Job) {
+			w.begin(time.Hour, pep.Completed)
+			w.starts = 0
+			w.lag(73 * time.Minute)
+		}, "proved-by-leaves", 0},
+		{"a rotation that leaves certificates of somebody else", func(w *world, j *Job) {
+			w.begin(time.Hour, pep.Completed)
+			w.starts, w.serve = 0, func() []Served {
+				return []Served{{Endpoint: "acs-blob", Leaves: []string{"ff"}}, {Endpoint: "public-portal", Leaves: []string{"bb"}}}
+			}
+		}, "another-ran", 0},
 		{"somebody else's rotation did our work", func(w *world, _ *Job) { w.begin(time.Hour, pep.Completed); w.starts = 0 }, "proved-by-leaves", 0},
 		{"a rotation began since the plan was made, and the endpoints lag behind", func(w *world, j *Job) {
 			w.last.Started, j.PlannedAt = time.Now().Add(-time.Hour), time.Now().Add(-2*time.Hour)
@@ -626,7 +687,7 @@ func TestEndings(t *testing.T) {
 				w.begin(time.Hour, pep.Completed)
 				return say(sink, "Overall action status: Failure"), w.watch(ctx)
 			}
-		}, "said-failure", 1},
+		}, "contradicted", 1},
 		{"the call ends well, and its action in a word that nobody knows", func(w *world, j *Job) {
 			j.Verify, j.Rotate.Start.Parameters = nil, []plan.Parameter{{Name: "Internal", Type: "Switch"}}
 			w.onStart = func(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
@@ -952,6 +1013,57 @@ func TestAttachProvesNoUnstartedPlan(t *testing.T) {
 			out, _ := Attach(t.Context(), w.deps(), j)
 			check(t, w.starts == 0 && out.Ending == row.ending, "%s: got %q, %d starts", row.name, out.Ending, w.starts)
 			check(t, out.Took < time.Minute && !slices.ContainsFunc(out.Findings, isFail), "%s: after %v, with findings %+v", row.name, out.Took, out.Findings)
+		})
+	}
+}
+
+// TestContradictionIsRemembered: a rerun journals what it would have been called as a first rotation, and a second look at it does not
+// end well.
+func TestContradictionIsRemembered(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			j := w.job()
+			if again {
+				w.last.State = pep.Failed
+				rerun(&j)
+			}
+			j.Verify, w.onStart = nil, w.complain
+			first, _ := Run(t.Context(), w.deps(), j)
+			check(t, first.Result == Failed || first.Result == FailedAgain, "got %q", first.Ending)
+			check(t, Contradicted(w.Entries()), "the journal does not show it: %+v", w.Entries())
+			w.run = "run-2"
+			second, _ := Attach(t.Context(), w.deps(), j)
+			check(t, second.Ending == first.Ending && w.starts == 1, "then %q, first %q", second.Ending, first.Ending)
+			w.entries = append(w.entries, Entry{Run: "run-3", Step: stepEnd, State: string(Success)})
+			check(t, !Contradicted(w.Entries()), "a success does not end it")
+		})
+	}
+}
+
+// TestAttachWaitsForEndpoints: without a journal, an action that began since the plan was made may be the plan's, and endpoints lag
+// behind it. One from before is not.
+func TestAttachWaitsForEndpoints(t *testing.T) {
+	for name, row := range map[string]struct {
+		began  time.Duration // before now; the plan is an hour old
+		lag    time.Duration
+		ending string
+		took   time.Duration
+	}{
+		"they follow":           {time.Minute, 10 * time.Minute, "proved-by-leaves", 10 * time.Minute},
+		"they never do":         {time.Minute, time.Hour, "another-ran", 15 * time.Minute},
+		"the action is too old": {2 * time.Hour, 10 * time.Minute, "another-ran", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				j := w.job()
+				j.PlannedAt = time.Now().Add(-time.Hour)
+				w.last.InstanceID, w.last.Started = "from elsewhere", time.Now().Add(-row.began)
+				w.lag(row.lag)
+				out, _ := Attach(t.Context(), w.deps(), j)
+				check(t, w.starts == 0 && out.Ending == row.ending && out.Took == row.took, "got %q after %v, want %q after %v", out.Ending, out.Took, row.ending, row.took)
+			})
 		})
 	}
 }

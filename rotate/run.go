@@ -131,7 +131,7 @@ func (m *machine) settledByLast(last pep.Status, served []Judged) bool {
 	case !failed && allPlanned(served):
 		m.end("already-rotated", nil)
 	case !failed && r.Rerun:
-		f.Wanted, f.Hint = "a failed one", "plan --kind external"
+		f.Wanted, f.Hint = "a failed one", ending("nothing-to-rerun").Next
 		m.found(f)
 		m.end("nothing-to-rerun", nil)
 	case m.sincePlanned(last):
@@ -379,7 +379,7 @@ func (m *machine) settle(ctx context.Context, begun time.Time, failed *pep.Comma
 		m.await(ctx, begun)
 		return
 	}
-	later := st.Later(m.past.before)
+	later := st.Later(m.past.before) || m.named(st)
 	switch {
 	case later && st.State == pep.Completed && len(m.out.Errors) == 0 && !m.out.Said.Failed:
 		m.done(ctx, "completed")

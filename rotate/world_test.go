@@ -7,6 +7,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,6 +122,9 @@ func (w *world) deps() Deps {
 		},
 		Observe: func(context.Context) ([]Served, error) {
 			w.tick()
+			if w.serve != nil {
+				return w.serve(), w.serveErr
+			}
 			return w.served, w.serveErr
 		},
 		ADFS:     func(context.Context) (Evidence, error) { return w.adfs, w.adfsErr },
@@ -221,6 +225,26 @@ func (w *world) succeed(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
 	more := say(sink, "Action plan finished with status: 'Completed'")
 	reply.Records = append(reply.Records, more.Records...)
 	return reply, nil
+}
+
+// lag keeps the endpoints as they are for a time from now on, and then on the planned leaves.
+func (w *world) lag(d time.Duration) {
+	before, until := slices.Clone(w.served), time.Now().Add(d)
+	w.serve = func() []Served {
+		if time.Now().Before(until) {
+			return before
+		}
+		w.rotateLeaves()
+		return w.served
+	}
+}
+
+// naming succeeds like succeed, and says the instance of its action.
+func (w *world) naming(ctx context.Context, sink pep.Sink) (pep.Reply, error) {
+	w.begin(time.Hour, pep.Completed)
+	w.last.InstanceID = "11111111-2222-3333-4444-555555555555"
+	reply := say(sink, "ActionPlanInstanceID: "+strings.ToUpper(w.last.InstanceID))
+	return reply, w.watch(ctx)
 }
 
 // complain succeeds like succeed, but for an error record that did not end the command.

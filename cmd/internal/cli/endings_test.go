@@ -161,6 +161,7 @@ func TestEndingsOnAStamp(t *testing.T) {
 		}},
 		{ending: "already-done", before: func(s *played) { s.must(nil, append([]string{"rotate"}, s.bound...)...) }},
 		{ending: "action-failed", extra: "fail: {step: 2, message: 'the secret store is full'}\n", code: 4, starts: 1},
+		{ending: "contradicted", extra: "streams: Start-SecretRotation\n", code: 4, starts: 1},
 		{ending: "failed-again", rerun: true, extra: "fail: {step: 2, message: 'the secret store is full', again: true}\n", prior: func(s *played) {
 			first := s.plan("first.json", "--kind", "internal", "--reason", "alert: 7")
 			s.check(s.run(nil, append([]string{"rotate"}, first...)...), 4)

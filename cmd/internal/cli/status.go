@@ -66,6 +66,7 @@ type standing struct {
 	planned int
 	total   int
 	action  *pep.Status
+	against bool   // the journal shows an action that completed against what its call said
 	twice   string // names the plan of the rerun that failed, if that is what the stamp ran last
 }
 
@@ -172,6 +173,7 @@ func (st *standing) read(log journal.Log, fact func(string, string, ...any)) {
 		fact("last step", "none is journaled")
 	}
 	st.ended, st.ending = st.bound.witness.ended(), st.bound.witness.handedOver()
+	st.against = rotate.Contradicted(rotation{st.bound.witness}.Entries())
 	for _, p := range log.Problems {
 		fact("journal", "%s", p)
 	}
@@ -231,7 +233,7 @@ func (st *standing) next(b *bound, dir string, expired bool) string {
 	again := p.Kind != plan.Rerun && (p.Rotate == nil || p.Rotate.Fresh == "")
 	ended := rotate.Result(st.ended)
 	if st.started && st.action == nil { // nobody could ask
-		failed = ended == rotate.Failed || ended == rotate.FailedAgain
+		failed = !st.against && (ended == rotate.Failed || ended == rotate.FailedAgain)
 	}
 	switch {
 	case p.Kind == plan.Rerun && p.Rotate != nil && !p.Rotate.Adopt && !st.started && !live && !running && (failed || st.action == nil) && st.twice != "":
@@ -247,6 +249,10 @@ func (st *standing) next(b *bound, dir string, expired bool) string {
 		return b.command("rotate --attach")
 	case st.started && ended != rotate.Success && failed && p.Kind == plan.Rerun:
 		return fmt.Sprintf("certstamp support --plan %s, then contact support: the rerun failed too", b.file)
+	case st.against && !live && p.Kind == plan.Rerun:
+		return fmt.Sprintf("certstamp support --plan %s, then contact support: the rerun failed too", b.file)
+	case st.against && !live && !failed: // the stamp has nothing to rerun
+		return planCommand(p, string(p.Kind), dir) + " --fresh REASON, once the cause that the stamp names is fixed"
 	case failed && ended != rotate.Success && again && (st.started || !live):
 		return rerunCommand(p, dir)
 	case st.started && ended != rotate.Success:
@@ -268,7 +274,16 @@ func (st *standing) next(b *bound, dir string, expired bool) string {
 // rerunCommand plans to repeat a failed rotation of the plan's kind.
 func rerunCommand(p *plan.Plan, dir string) string {
 	if p.Stage != nil {
-		return fmt.Sprintf("certstamp plan --stamp %s --kind rerun", dir)
+		return planCommand(p, "rerun", dir)
+	}
+	return planCommand(p, "rerun --rerun-of internal", dir)
+}
+
+// planCommand plans once more, for the same reason if the plan had to have one.
+func planCommand(p *plan.Plan, kind, dir string) string {
+	out := fmt.Sprintf("certstamp plan --stamp %s --kind %s", dir, kind)
+	if p.Stage != nil {
+		return out
 	}
 	why := ""
 	for _, s := range p.Asserted {
@@ -276,7 +291,7 @@ func rerunCommand(p *plan.Plan, dir string) string {
 			why = s.Value + ": " + s.Reason
 		}
 	}
-	return fmt.Sprintf("certstamp plan --stamp %s --kind rerun --rerun-of internal --reason %s", dir, quoted(why))
+	return out + " --reason " + quoted(why)
 }
 
 // fits holds a plan that nobody approved against the stamp file, before a name in it is looked up or a folder opened.

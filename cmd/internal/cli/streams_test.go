@@ -84,7 +84,18 @@ func TestEveryStreamOfARotation(t *testing.T) {
 	s.simulate()
 	bound := s.plan("plan.json", "--kind", "internal", "--reason", "alert: 7 days left")
 	a := s.run(nil, append([]string{"rotate"}, bound...)...)
-	s.check(a, 4, "call-failed", "SIMULATED error of Start-SecretRotation") // an error record is no success, whatever the action says
+	s.check(a, 4, "contradicted", "SIMULATED error of Start-SecretRotation") // an error record is no success, whatever the action says
+	// A rerun has nothing to repeat, and what is said to be next leads on.
+	next := "certstamp plan --stamp " + filepath.Dir(s.path("stamp.yaml")) + " --kind internal --reason 'alert: 7 days left' --fresh REASON"
+	next = strings.ReplaceAll(next, s.w.Repo+string(filepath.Separator), "")
+	s.check(s.run(nil, "status", "--stamp", "stamps/east", "--allow-path", s.s.Share), 0, next)
+	again := s.plan("again.json", "--kind", "rerun", "--rerun-of", "internal", "--reason", "alert: 7 days left")
+	s.check(s.run(nil, append([]string{"rotate"}, again...)...), 1, "nothing-to-rerun", "--fresh REASON")
+	fresh := s.plan("fresh.json", "--kind", "internal", "--reason", "alert: 7 days left", "--fresh", "the store is empty again")
+	s.check(s.run(nil, append([]string{"rotate"}, fresh...)...), 4, "contradicted")
+	if n := (&played{stand: s}).count(); n != 2 {
+		t.Errorf("%d starts, wanted the first and the fresh one", n)
+	}
 	s.must(nil, "support", "--plan", "../plan.json", "--allow-path", s.s.Share, "--out", "../case.zip")
 	files, _ := unzip(t, filepath.Join(s.w.Dir, "case.zip"))
 	var kinds []string

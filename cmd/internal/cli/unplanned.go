@@ -131,7 +131,7 @@ func (u *unplanned) read(log journal.Log, fact func(string, string, ...any)) {
 	if begun, u.started = log.Started(u.digest); u.started {
 		u.room = begun.Room
 	}
-	u.ended, u.ending = w.ended(), w.handedOver()
+	u.ended, u.ending, u.against = w.ended(), w.handedOver(), rotate.Contradicted(rotation{&w}.Entries())
 }
 
 // next is what can be done without the plan, or with it once somebody has brought it.
@@ -156,6 +156,9 @@ func (u *unplanned) next(dir string) string {
 	case rotate.Success:
 		return bring("verify")
 	case rotate.Failed:
+		if u.against {
+			return fmt.Sprintf("certstamp plan --stamp %s of the same kind with --fresh REASON, once the cause that the stamp names is fixed: its action completed, so nothing can be rerun", dir)
+		}
 		return fmt.Sprintf("certstamp plan --stamp %s --kind rerun, once the cause that the stamp names is fixed", dir)
 	case rotate.FailedAgain:
 		return fmt.Sprintf("certstamp support --plan PLAN, with plan %s from the job that made it, then contact support: the rerun failed too", u.digest)

@@ -239,6 +239,11 @@ func (a *app) packShare(ctx context.Context, p *parcel, b *bound, s *stamp.Stamp
 		return
 	}
 	at := placeOfStamp(s)
+	if outside := a.outside(at.folder); len(outside) > len(a.allowed) {
+		p.lack(name, fmt.Errorf("%w: the folder of the share lies outside the repository, and --allow-path does not name it", errNotAsked))
+		a.progress("the journal on the share is not in the archive: add --allow-path %s", quoted(filepath.ToSlash(at.folder))) // here alone: paths of this machine are nothing for strangers
+		return
+	}
 	if at.folder == "" {
 		if env, isEnv := s.Share.Password.Env(); isEnv && a.env.Getenv(env) == "" {
 			p.lack(name, fmt.Errorf("%w: %s is not set", errNotAsked, env))

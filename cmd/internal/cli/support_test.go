@@ -131,6 +131,13 @@ func TestSupport(t *testing.T) {
 		t.Errorf("health: %s", files["health.json"])
 	}
 
+	// A share that this command line may not open is none that gave no answer.
+	s.check(s.run(nil, "support", "--plan", "../plan.json", "--out", "../shut.zip"), 0, "wrote ../shut.zip", "add --allow-path "+s.s.Share)
+	files, _ = unzip(t, filepath.Join(s.w.Repo, "..", "shut.zip"))
+	if !strings.Contains(files["README.txt"], "--allow-path") || strings.Contains(files["README.txt"], s.s.Share) || files["journal-share.jsonl"] != "" || files["action.xml"] == "" {
+		t.Errorf("README:\n%s", files["README.txt"])
+	}
+
 	// Without the login it is made all the same, from what the run saw, and says what it did not ask.
 	password := s.w.Secrets["PEP_PASSWORD"]
 	s.must(map[string]string{"PEP_PASSWORD": ""}, append(more, "../three.zip")...)

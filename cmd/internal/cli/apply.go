@@ -46,6 +46,7 @@ type bound struct {
 	clean   []func()
 	visitor string // who it is, for a run that writes on the share and does not hold the stamp's lock meanwhile; else empty
 
+	by       *bound   // the plan that speaks for one whose file is lost; else nil
 	approved bool     // the digest was given
 	journal  string   // as the command line names it
 	outside  []string // paths that the next command must be allowed to open

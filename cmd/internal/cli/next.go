@@ -14,6 +14,9 @@ const unknownDigest = "<from the plan job>"
 
 // command is the exact next command of a plan, for a shell in the same directory.
 func (b *bound) command(name string) string {
+	if b.by != nil {
+		return b.by.command(name) + " --lost " + b.digest
+	}
 	digest := b.digest
 	if !b.approved {
 		digest = unknownDigest

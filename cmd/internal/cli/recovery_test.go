@@ -660,6 +660,47 @@ func TestUnwatchedRotationHoldsTheShare(t *testing.T) {
 	s.must(nil, append([]string{"stage"}, other...)...)
 }
 
+// TestLostPlan: where the file of a plan is lost whose rotation nobody saw end, another plan of the stamp finds out from its journal.
+func TestLostPlan(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, east)
+	s.simulate()
+	s.pack()
+	bound := s.plan("plan.json")
+	lost := bound[3]
+	s.must(nil, append([]string{"stage"}, bound...)...)
+	s.must(nil, append([]string{"rotate"}, bound...)...)
+	s.forgetEnd(lost)
+	for _, name := range []string{filepath.Join(s.w.Dir, "plan.json"), filepath.Join(s.w.Repo, ".certstamp")} {
+		if err := os.RemoveAll(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	internal := s.plan("internal.json", "--kind", "internal", "--reason", "alert: 7 days left")
+	attach := append([]string{"rotate", "--attach"}, internal...)
+	s.check(s.run(nil, append([]string{"rotate"}, internal...)...), 1, lost, "--lost and the digest above")
+	s.check(s.run(nil, append([]string{"rotate", "--lost", lost}, internal...)...), 2, "--lost goes with --attach")
+	s.check(s.run(nil, append(attach, "--lost", "abc")...), 2, "is not a SHA-256")
+	s.check(s.run(nil, append(attach, "--lost", internal[3])...), 2, "leave it out")
+	s.check(s.run(nil, append(attach, "--lost", strings.Repeat("ab", 32))...), 2, "no journal at hand shows a start")
+	a := s.run(map[string]string{"PEP_PASSWORD": "Wrong1Password"}, append(attach, "--lost", lost)...)
+	s.check(a, 5, "cut-off", "--plan-sha256 "+internal[3], "--lost "+lost)
+	a = s.must(nil, append(attach, "--lost", lost)...)
+	if strings.Contains(a.stdout+a.stderr, "certstamp verify") || !strings.Contains(a.stdout, "completed") {
+		t.Errorf("it leads to a plan that is lost, or not to the end:\n%s%s", a.stdout, a.stderr)
+	}
+	if n := s.starts(); n != 1 {
+		t.Errorf("the stamp was asked to rotate %d times", n)
+	}
+	if kept, err := filepath.Glob(filepath.Join(s.w.Repo, ".certstamp", "east", "plan-"+lost[:12]+".json")); err != nil || len(kept) > 0 {
+		t.Errorf("another plan was kept by the name of the lost one: %v, %v", kept, err)
+	}
+	s.must(nil, append([]string{"rotate"}, internal...)...)
+	if n := s.starts(); n != 2 {
+		t.Errorf("then the stamp was asked %d times, wanted 2", n)
+	}
+}
+
 // TestNothingStartsWithoutTheShare: what the share does not take, no other machine will ever know, and a share that went away has
 // let go of the stamp's lock. Nothing is sent then, and the same plan may start once the share is back.
 func TestNothingStartsWithoutTheShare(t *testing.T) {

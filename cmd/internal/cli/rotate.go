@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/certstamp/certstamp/internal/plan"
 	"github.com/certstamp/certstamp/rotate"
 	"github.com/certstamp/certstamp/stage"
 )
@@ -14,6 +16,7 @@ func (a *app) rotateCommand() *cobra.Command {
 	var (
 		how           binding
 		check, attach bool
+		lost          string
 		most          time.Duration
 	)
 	cmd := &cobra.Command{
@@ -25,6 +28,9 @@ func (a *app) rotateCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if check && attach {
 				return usagef("", "--check and --attach exclude each other")
+			}
+			if lost != "" && !attach {
+				return usagef("", "--lost goes with --attach")
 			}
 			ctx := cmd.Context()
 			switch {
@@ -47,6 +53,8 @@ func (a *app) rotateCommand() *cobra.Command {
 			switch {
 			case check:
 				act = a.rotateCheck
+			case lost != "":
+				act = func(ctx context.Context, b *bound, how binding) error { return a.attachLost(ctx, b, how, lost) }
 			case attach:
 				act = a.rotateAttach
 			}
@@ -59,6 +67,7 @@ func (a *app) rotateCommand() *cobra.Command {
 	how.flags(cmd)
 	cmd.Flags().BoolVar(&check, "check", false, "only say whether the rotation could start now")
 	cmd.Flags().BoolVar(&attach, "attach", false, "only find out how a rotation that was started comes out")
+	cmd.Flags().StringVar(&lost, "lost", "", "with --attach: SHA-256 of another plan of this stamp whose file is lost, to find out how its rotation came out")
 	a.recordFlag(cmd)
 	cmd.Flags().DurationVar(&most, "max-duration", 0, "leave after this long, as an interrupt does: the rotation runs on (55m, say, for a CI job of an hour)")
 	return cmd
@@ -129,8 +138,33 @@ func (a *app) sayThatItGoesOn(ctx context.Context, b *bound) (done func()) {
 	}
 }
 
+// attachLost finds out how a rotation came out whose plan's file is lost: who and where the stamp is says the plan at hand, and what
+// was there before the start the journal. What the lost plan wanted the endpoints to serve nobody knows any more, so only the stamp's
+// action is proof.
+func (a *app) attachLost(ctx context.Context, b *bound, how binding, digest string) error {
+	digest = strings.ToLower(digest)
+	switch {
+	case !isDigest(digest):
+		return usagef("take it from the message that names the plan, or from the journal", "--lost %q is not a SHA-256", digest)
+	case digest == b.digest:
+		return usagef("", "--lost names the plan at hand: leave it out")
+	}
+	p, section := *b.plan, *b.plan.Rotate
+	section.Rerun, section.Fresh, section.Transcripts = false, "", nil
+	p.Rotate, p.Verify = &section, &plan.VerifySection{}
+	gone := &bound{plan: &p, digest: digest, file: b.file, run: b.run, entry: b.entry, approved: true, journal: b.journal, outside: b.outside, by: b}
+	defer gone.Close() // before the share
+	gone.entry.Message = ""
+	return a.attachTo(ctx, gone, b, how)
+}
+
 func (a *app) rotateAttach(ctx context.Context, b *bound, how binding) error {
-	sh, err := a.shareIfAny(ctx, b)
+	return a.attachTo(ctx, b, b, how)
+}
+
+// attachTo attaches to the rotation of b; the share is that of the plan at hand.
+func (a *app) attachTo(ctx context.Context, b, at *bound, how binding) error {
+	sh, err := a.shareIfAny(ctx, at)
 	if err != nil {
 		a.progress("the journal on the share cannot be read: %v", err)
 		sh = nil
@@ -144,6 +178,9 @@ func (a *app) rotateAttach(ctx context.Context, b *bound, how binding) error {
 	b.visitor = b.owner("rotate --attach") // whoever started the rotation may hold the lock until its end
 	if err := a.openWitness(b, a.journalFile(b, how.journal), sh, true); err != nil {
 		return err
+	}
+	if b != at && !b.witness.started() {
+		return usagef("", "no journal at hand shows a start of plan %s", b.digest)
 	}
 	job, deps, watch, err := a.rotation(b, a.journalFile(b, how.journal))
 	if err != nil {

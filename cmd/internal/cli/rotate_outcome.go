@@ -30,7 +30,7 @@ func (a *app) rotated(b *bound, w *watcher, out rotate.Outcome, cause error) err
 	switch out.Result {
 	case rotate.Success, rotate.Already:
 		b.entry.Next = b.command("verify")
-		if b.plan.Verify == nil {
+		if b.plan.Verify == nil || b.by != nil {
 			b.entry.Next = ""
 		}
 		a.doc.Stamps = append(a.doc.Stamps, b.entry)

@@ -151,7 +151,7 @@ func (a *app) mayPublish(ctx context.Context, b *bound, sh stage.Share, restore 
 	return b.notOverFailed(restore)
 }
 
-const attachFirst = "find out how it ended first: certstamp rotate --attach with that plan"
+const attachFirst = "find out how it ended first: certstamp rotate --attach with that plan; if its file is lost, with another plan of the stamp and --lost and the digest above"
 
 // notUnwatched refuses to go on beside a rotation that nobody has looked at since it was started.
 func (b *bound) notUnwatched() error {

@@ -93,6 +93,9 @@ func (a *app) openWitness(b *bound, file string, sh stage.Share, write bool) err
 	for _, p := range own.Problems() {
 		a.progress("journal: %s", p)
 	}
+	if b.by != nil { // its file is not at hand
+		return nil
+	}
 	if err := a.keepPlan(b, file); err != nil {
 		a.progress("certstamp status will not find this plan by itself: %v", err)
 	}

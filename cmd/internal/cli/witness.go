@@ -309,15 +309,25 @@ func (w *witness) failedLast() (digest string, failed bool) {
 	return last.digest, end == rotate.Failed || end == rotate.FailedAgain
 }
 
-// unwatched finds a rotation, of any plan, after whose start the journal shows nothing: whoever started it was cut off, and
-// nobody has looked since.
+// unseen are the endings of runs that left or were cut off before the stamp showed how its rotation stands.
+var unseen = []string{"left-unseen", "cut-off", "unanswered", "no-contact", "wrong-stamp"}
+
+// looked reports whether somebody has asked the stamp about the plan's rotation since it was started, and got an answer.
+func (w *witness) looked() bool {
+	return slices.ContainsFunc(w.log().Entries, func(e journal.Entry) bool {
+		return e.Room == "rotate" && e.Step == "end" && !slices.Contains(unseen, e.Facts["ending"])
+	})
+}
+
+// unwatched finds a rotation, of any plan, after whose start the journal shows no look at it: whoever started it was cut off, and
+// nobody has seen it since.
 func (w *witness) unwatched() (digest string, found bool) {
 	plans := w.plans()
 	if w.alone {
 		plans = byPlan("rotate", slices.Concat(w.others, w.local)...)
 	}
 	for _, one := range plans {
-		if one.started() && one.ended() == "" {
+		if one.started() && !one.looked() {
 			return one.digest, true
 		}
 	}
@@ -389,7 +399,7 @@ func (w *witness) first() error {
 		}
 	}
 	for _, one := range byPlan("rotate", logs...) {
-		if one.digest != w.digest && one.started() && one.ended() == "" {
+		if one.digest != w.digest && one.started() && !one.looked() {
 			return fmt.Errorf("a rotation of plan %s was begun meanwhile", one.digest)
 		}
 	}

@@ -28,6 +28,13 @@ func told(digest string, steps ...string) journal.Log {
 	return l
 }
 
+// leftUnseen is a run that was told to leave before the stamp said anything.
+func leftUnseen(digest string) journal.Log {
+	l := told(digest, "start starting", "end unknown")
+	l.Entries[1].Facts = map[string]string{"ending": "left-unseen"}
+	return l
+}
+
 // inRoom is the same told of another room.
 func inRoom(room string, l journal.Log) journal.Log {
 	for i := range l.Entries {
@@ -66,6 +73,9 @@ func TestUnsettled(t *testing.T) {
 // TestUnwatched: without a share, what lies here of other plans is all that is known of them.
 func TestUnwatched(t *testing.T) {
 	started, seen := told("b", "start starting", "start taken"), told("b", "start starting", "end unknown")
+	unseen := leftUnseen("b")
+	both := told("b", "start starting", "end unknown", "end running")
+	both.Entries[1].Facts = unseen.Entries[1].Facts
 	for _, row := range []struct {
 		name  string
 		w     witness
@@ -74,6 +84,8 @@ func TestUnwatched(t *testing.T) {
 		{"nothing", witness{alone: true}, ""},
 		{"on the share", witness{others: []journal.Log{started}}, "b"},
 		{"on the share, looked at", witness{others: []journal.Log{seen}}, ""},
+		{"on the share, left unseen", witness{others: []journal.Log{unseen}}, "b"},
+		{"on the share, left unseen and then looked at", witness{others: []journal.Log{both}}, ""},
 		{"here, and there is a share that may know better", witness{local: []journal.Log{started}}, ""},
 		{"here, without a share", witness{local: []journal.Log{started}, alone: true}, "b"},
 		{"here, looked at", witness{local: []journal.Log{seen}, alone: true}, ""},
@@ -98,6 +110,7 @@ func TestAnnouncedAlone(t *testing.T) {
 		{"another run that took it back", told("a", "start starting", "start not-taken"), nil, true},
 		{"another plan", told("b", "start starting"), nil, false},
 		{"another plan that somebody has looked at", told("b", "start starting", "end unknown"), nil, true},
+		{"another plan that somebody left unseen", leftUnseen("b"), nil, false},
 		{"a BMC credential", inRoom("bmc", told("b", "start starting")), nil, false},
 		{"a BMC credential that was taken back", inRoom("bmc", told("b", "start starting", "start not-taken")), nil, true},
 		{"a BMC credential that is set", inRoom("bmc", told("b", "start starting", "end success")), nil, true},

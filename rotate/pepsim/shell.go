@@ -20,6 +20,8 @@ const (
 	bufferedMost = 2 << 20 // bytes a queue holds before it blocks the cmdlet (BufferMode Block)
 	leastIdle    = time.Minute
 	defaultIdle  = 2 * time.Hour
+
+	largestFragment = 32 << 10
 )
 
 // shell is one runspace pool of a client.
@@ -44,6 +46,7 @@ type shell struct {
 	forced     bool // the idle time is the scenario's, not the client's
 	timer      *time.Timer
 	used       time.Time     // by its client, the last time
+	waiting    int           // requests that have no answer yet
 	turn       chan struct{} // one pipeline at a time: MaxRunspaces is 1
 	transcript *transcript
 	jobs       int // that were begun
@@ -139,7 +142,8 @@ func (s *Server) dispatch(ctx context.Context, c *conn, r *request, size int, or
 		return "", faultUnknownShell.because("shell %s belongs to %q, and %q asks", sh.id, sh.owner, c.login.user)
 	}
 	if r.Header.Action != actTrans+"Get" { // to look at a shell is not to use it
-		sh.touch(s.now())
+		sh.enter(s.now())
+		defer sh.leave(s.now)
 	}
 	if f := s.spoilSession(sh, r, fault); f != nil {
 		return "", f
@@ -236,7 +240,8 @@ func (s *Server) create(c *conn, r *request, fault string) (string, *soapFault) 
 	if err != nil {
 		idle = defaultIdle
 	}
-	cfg := psrp.ServerConfig{Rand: s.cfg.Rand}
+	// A fragment is never cut again, so one must fit an answer.
+	cfg := psrp.ServerConfig{Rand: s.cfg.Rand, FragmentSize: min(largestFragment, r.budget(s.cfg.MaxEnvelope))}
 	if fault == faultBroken {
 		cfg.Broken = brokenAsOrdered()
 	}
@@ -296,11 +301,21 @@ func (s *Server) remove(sh *shell) {
 	sh.cancel()
 }
 
-func (sh *shell) touch(now time.Time) {
+// enter stops the idle clock for one request: a shell is in use while its client waits for an answer, however long that is.
+func (sh *shell) enter(now time.Time) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.used = now
-	if sh.ctx.Err() == nil {
+	sh.waiting++
+	sh.timer.Stop()
+}
+
+// leave starts the idle clock when the last request has been answered.
+func (sh *shell) leave(now func() time.Time) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.used = now()
+	if sh.waiting--; sh.waiting == 0 && sh.ctx.Err() == nil {
 		sh.timer.Reset(sh.idle)
 	}
 }
@@ -432,6 +447,10 @@ func (s *Server) receive(ctx context.Context, sh *shell, r *request, fault strin
 	defer timeout.Stop()
 	for {
 		sh.mu.Lock()
+		if !sh.connected {
+			sh.mu.Unlock()
+			return "", faultAborted.because("shell %s was disconnected while a Receive waited", sh.id)
+		}
 		if fault == faultLose && len(q.packets) > 0 {
 			q.lose()
 			sh.mu.Unlock()
@@ -536,9 +555,9 @@ func (sh *shell) disconnect(r *request) *soapFault {
 	if d, err := parseDuration(r.Body.Disconnect.IdleTimeOut); err == nil && d > 0 && !sh.forced {
 		sh.idle = max(d, leastIdle)
 	}
-	sh.timer.Reset(sh.idle)
+	sh.pool.changed() // a Receive that waits is over
 	for _, c := range sh.commands {
-		c.out.changed() // a cmdlet that waited for room goes on when output may be dropped
+		c.out.changed() // the same, and a cmdlet that waited for room goes on when output may be dropped
 	}
 	return nil
 }

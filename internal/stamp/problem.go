@@ -86,8 +86,8 @@ func plain(s string) bool {
 	return true
 }
 
-// nearest returns the candidate within two edits (one for short words), or nothing.
-func nearest(word string, candidates []string) string {
+// Nearest returns the candidate within two edits (one for short words), or nothing.
+func Nearest(word string, candidates []string) string {
 	if len(word) > 64 {
 		return ""
 	}

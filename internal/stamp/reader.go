@@ -94,7 +94,7 @@ func (r *reader) mapping(n *yaml.Node, path string, fields []field) {
 			if path != "" {
 				where = " in " + path
 			}
-			meant := nearest(k.Value, keys)
+			meant := Nearest(k.Value, keys)
 			r.problem(k, meant, "unknown key %s%s", quoted(k.Value), where)
 			misspelt[meant] = true
 			continue
@@ -189,7 +189,7 @@ func (r *reader) text(n *yaml.Node, path string, f field) {
 		return
 	}
 	if len(f.choices) > 0 && !slices.Contains(f.choices, v) {
-		suggestion := nearest(strings.ReplaceAll(v, " ", ""), f.choices)
+		suggestion := Nearest(strings.ReplaceAll(v, " ", ""), f.choices)
 		r.problem(n, suggestion, "%s: %s is not one of %s", path, quoted(v), strings.Join(f.choices, ", "))
 		return
 	}

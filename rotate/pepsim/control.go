@@ -85,8 +85,10 @@ func takeOrder[T any](s *Server, w http.ResponseWriter, r *http.Request, do func
 	if err == nil {
 		d := json.NewDecoder(bytes.NewReader(b))
 		d.DisallowUnknownFields()
-		if err = d.Decode(&order); err == nil && d.More() {
-			err = errors.New("more than one document")
+		if err = d.Decode(&order); err == nil {
+			if _, end := d.Token(); !errors.Is(end, io.EOF) {
+				err = errors.New("more than one document")
+			}
 		}
 	}
 	if err == nil {
@@ -119,7 +121,11 @@ func (s *Server) orderFaults(o faultsOrder) error {
 			return err
 		}
 	}
-	if len(o.Faults)+len(s.faults.pending()) > maxOrders {
+	left := 0
+	if !o.Replace {
+		left = len(s.faults.pending())
+	}
+	if len(o.Faults)+left > maxOrders {
 		return fmt.Errorf("more than %d orders", maxOrders)
 	}
 	if o.Replace {
@@ -132,7 +138,7 @@ func (s *Server) orderFaults(o faultsOrder) error {
 
 // orderHealth sets results of health tests, and leaves the others as they are.
 func (s *Server) orderHealth(results map[string]string) error {
-	if err := checkHealth(results); err != nil {
+	if err := errors.Join(checkHealth(results)...); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -153,8 +159,8 @@ func (s *Server) orderHealth(results map[string]string) error {
 
 // orderFailure lets a step of the next rotation fail, or of none when the step is 0.
 func (s *Server) orderFailure(f Failure) error {
-	if f.Step < 0 {
-		return fmt.Errorf("step %d, wanted 0 or more", f.Step)
+	if err := f.check(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

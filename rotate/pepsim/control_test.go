@@ -136,6 +136,8 @@ func TestControlIsClosedToPages(t *testing.T) {
 		"unknown key":     {"POST", "/faults", `{"fault": []}`, nil, 400},
 		"unknown fault":   {"POST", "/faults", `{"faults": [{"on": "Create", "do": "explode"}]}`, nil, 400},
 		"two documents":   {"POST", "/fail", `{"step": 1}{"step": 2}`, nil, 400},
+		"half a document": {"POST", "/fail", `{"step": 1}]}`, nil, 400},
+		"a step too many": {"POST", "/fail", `{"step": 7}`, nil, 400},
 		"negative step":   {"POST", "/fail", `{"step": -1}`, nil, 400},
 		"unknown health":  {"POST", "/health", `{"AzsNothing": "FAIL"}`, nil, 400},
 		"a large body":    {"POST", "/faults", `{"faults": [` + strings.Repeat(" ", maxOrder) + `]}`, nil, 413},

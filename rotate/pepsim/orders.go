@@ -22,31 +22,55 @@ var styles = []string{style2018, style2020, style2022}
 // informationNames are the properties of the stamp information that are plain text.
 var informationNames = []string{"CloudID", "StampVersion", "RegionName", "ExternalDomainFQDN", "DomainFQDN", "DomainNetBIOSName", "DeploymentID", "Timezone"}
 
+// updateWords are what an update status says.
+var updateWords = []string{"Running", "Completed", "Failed"}
+
 const leastEnvelope = 8 << 10
 
 func (cfg *Config) checkOrders() []error {
 	var errs []error
-	want := func(ok bool, format string, args ...any) {
+	want := func(key string, ok bool, format string, args ...any) {
 		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
+			errs = append(errs, &keyError{key: key, err: fmt.Errorf(format, args...)})
 		}
 	}
-	want(cfg.Style == "" || slices.Contains(styles, cfg.Style), "output-style %q, wanted one of %v", cfg.Style, styles)
-	want(cfg.Slow.Step >= 0 && cfg.Slow.Minutes >= 0, "slow: step %d and minutes %d, wanted 0 or more", cfg.Slow.Step, cfg.Slow.Minutes)
-	want(cfg.Fail.Step >= 0, "fail: step %d, wanted 0 or more", cfg.Fail.Step)
-	want(cfg.Chatter >= 0 && cfg.Buffer >= 0 && cfg.Idle >= 0, "chatter, buffer and idle must not be negative")
-	want(cfg.MaxEnvelope == 0 || cfg.MaxEnvelope >= leastEnvelope, "max-envelope %d, wanted %d or more", cfg.MaxEnvelope, leastEnvelope)
-	want(cfg.Streams == "" || slices.ContainsFunc(append(table(), others()...), func(d cmdlet) bool { return strings.EqualFold(d.name, cfg.Streams) }),
+	for key, n := range map[string]int64{
+		"speed": int64(cfg.Speed), "chatter": int64(cfg.Chatter), "buffer": int64(cfg.Buffer), "idle-ms": int64(cfg.Idle), "fault-delay-ms": int64(cfg.FaultDelay),
+		"max-shells": int64(cfg.MaxShells),
+	} {
+		want(key, n >= 0, "%s must not be negative", key)
+	}
+	want("output-style", cfg.Style == "" || slices.Contains(styles, cfg.Style), "output-style %q, wanted one of %v", cfg.Style, styles)
+	want("update", cfg.Update == "" || slices.Contains(updateWords, cfg.Update), "update %q, wanted one of %v", cfg.Update, updateWords)
+	want("slow", 0 <= cfg.Slow.Step && cfg.Slow.Step <= mostSteps() && cfg.Slow.Minutes >= 0 && (cfg.Slow.Step > 0 || cfg.Slow.Minutes == 0),
+		"slow: step %d and minutes %d, wanted a step from 1 to %d, and 0 or more", cfg.Slow.Step, cfg.Slow.Minutes, mostSteps())
+	if err := cfg.Fail.check(); err != nil {
+		errs = append(errs, &keyError{key: "fail", err: err})
+	}
+	want("fail", cfg.Fail.Step != 0 || cfg.Fail == Failure{}, "fail: it needs step, without which nothing fails")
+	want("max-envelope", cfg.MaxEnvelope == 0 || cfg.MaxEnvelope >= leastEnvelope, "max-envelope %d, wanted %d or more", cfg.MaxEnvelope, leastEnvelope)
+	want("streams", cfg.Streams == "" || slices.ContainsFunc(append(table(), others()...), func(d cmdlet) bool { return strings.EqualFold(d.name, cfg.Streams) }),
 		"streams: %q is not a cmdlet", cfg.Streams)
 	for name, value := range cfg.Information {
-		want(slices.Contains(informationNames, name), "stamp-information %q, wanted one of %v", name, informationNames)
-		want(name != "CloudID" || strings.HasPrefix(value, Mark), "stamp-information: CloudID %q must begin with %s", value, Mark)
+		want("stamp-information", slices.Contains(informationNames, name), "stamp-information %q, wanted one of %v", name, informationNames)
+		want("stamp-information", name != "CloudID" || strings.HasPrefix(value, Mark), "stamp-information: CloudID %q must begin with %s", value, Mark)
 	}
 	if p := cfg.LastAction; p.Word != "" {
-		want(p.Word == wordCompleted || p.Word == wordFailed, "last-action: word %q, wanted %s or %s", p.Word, wordCompleted, wordFailed)
-		want(!p.Started.IsZero() && !p.Ended.Before(p.Started), "last-action: it needs started, and ended not before it")
+		want("last-action", p.Word == wordCompleted || p.Word == wordFailed, "last-action: word %q, wanted %s or %s", p.Word, wordCompleted, wordFailed)
+		want("last-action", !p.Started.IsZero() && !p.Ended.Before(p.Started), "last-action: it needs started, and ended not before it")
 	}
 	return errs
+}
+
+// mostSteps is how many steps a rotation has at most. An order for a later one would never be carried out, and a rehearsal
+// of a failure would pass for one.
+func mostSteps() int { return max(len(externalSteps()), len(internalSteps())) }
+
+func (f Failure) check() error {
+	if f.Step < 0 || f.Step > mostSteps() {
+		return fmt.Errorf("fail: step %d, wanted 1 to %d, or 0 for none", f.Step, mostSteps())
+	}
+	return nil
 }
 
 // remember puts a rotation of the past into the engine. The share and the passwords it was given are forgotten, so a re-run

@@ -156,28 +156,29 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	cfg.describe()
 	var errs []error
-	want := func(ok bool, format string, args ...any) {
+	want := func(key string, ok bool, format string, args ...any) {
 		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
+			errs = append(errs, &keyError{key: key, err: fmt.Errorf(format, args...)})
 		}
 	}
-	want(cfg.Identity == "AAD" || cfg.Identity == "ADFS", "identity %q, wanted AAD or ADFS", cfg.Identity)
-	want(strings.HasPrefix(cfg.CloudID, Mark), "cloud-id %q must begin with %s", cfg.CloudID, Mark)
-	want(len(cfg.Users) > 0, "a user is needed: leave Users nil for the default one")
+	want("identity", cfg.Identity == "AAD" || cfg.Identity == "ADFS", "identity %q, wanted AAD or ADFS", cfg.Identity)
+	want("cloud-id", strings.HasPrefix(cfg.CloudID, Mark), "cloud-id %q must begin with %s", cfg.CloudID, Mark)
+	want("users", len(cfg.Users) > 0, "a user is needed: leave Users nil for the default one")
 	release, err := releaseOf(cfg.Version)
-	want(err == nil, "%w", err)
-	for _, f := range cfg.Faults {
+	want("version", err == nil, "%w", err)
+	for i, f := range cfg.Faults {
 		if err := f.check(); err != nil {
-			errs = append(errs, err)
+			errs = append(errs, &keyError{key: "faults", item: i, err: err})
 		}
 	}
-	if err := checkHealth(cfg.Health); err != nil {
-		errs = append(errs, err)
+	for _, err := range checkHealth(cfg.Health) {
+		errs = append(errs, &keyError{key: "health", err: err})
 	}
-	want(cfg.Speed >= 0, "speed %d is negative", cfg.Speed)
 	errs = append(errs, cfg.checkOrders()...)
-	for _, u := range cfg.Users {
-		want(u.Name != "" && !u.Password.IsZero(), "user %q needs a name and a password", u.Name)
+	for i, u := range cfg.Users {
+		if u.Name == "" || u.Password.IsZero() {
+			errs = append(errs, &keyError{key: "users", item: i, err: fmt.Errorf("user %q needs a name and a password", u.Name)})
+		}
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -372,14 +373,18 @@ func (s *Server) mayEnter(user string) bool {
 	return !slices.ContainsFunc(s.cfg.Users, func(u User) bool { return u.NoAccess && strings.EqualFold(u.Name, user) })
 }
 
-func checkHealth(health map[string]string) error {
+func checkHealth(health map[string]string) []error {
 	var errs []error
-	for test, result := range health {
-		if !containsFold(healthTests, test) || !containsFold([]string{"PASS", "WARN", "FAIL"}, result) {
-			errs = append(errs, fmt.Errorf("health %q: %q is not a test and a result", test, result))
+	results := []string{"PASS", "WARN", "FAIL"}
+	for _, test := range slices.Sorted(maps.Keys(health)) {
+		if !containsFold(healthTests, test) {
+			errs = append(errs, fmt.Errorf("health: %q is not a test, wanted one of %v", test, healthTests))
+		}
+		if result := health[test]; !containsFold(results, result) {
+			errs = append(errs, fmt.Errorf("health: %q is not a result of %s, wanted one of %v", result, test, results))
 		}
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 func (s *Server) health(test string) string {

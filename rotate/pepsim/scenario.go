@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"reflect"
+	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -59,13 +62,17 @@ type ScenarioAction struct {
 // Orders puts what a scenario orders into a config: everything that needs no file, no address and no password.
 // A file names its stamp and its users, so that a forgotten line is no stamp with another name or a public password.
 func (s *Scenario) Orders(cfg *Config) error {
-	for key, value := range map[string]string{"region": s.Region, "fqdn": s.FQDN, "identity": s.Identity, "version": s.Version, "cloud-id": s.CloudID} {
-		if value == "" {
-			return fmt.Errorf("%s is needed", key)
+	given := map[string]bool{
+		"region": s.Region != "", "fqdn": s.FQDN != "", "identity": s.Identity != "", "version": s.Version != "", "cloud-id": s.CloudID != "", "users: a user": len(s.Users) > 0,
+	}
+	var missing []error
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		if !given[key] {
+			missing = append(missing, fmt.Errorf("%s is needed", key))
 		}
 	}
-	if len(s.Users) == 0 {
-		return errors.New("users: a user is needed")
+	if len(missing) > 0 {
+		return errors.Join(missing...)
 	}
 	cfg.Region, cfg.FQDN, cfg.Identity, cfg.Version, cfg.CloudID, cfg.Domain = s.Region, s.FQDN, s.Identity, s.Version, s.CloudID, s.Domain
 	cfg.Configuration, cfg.Health, cfg.Update, cfg.Fail, cfg.FailBMC = s.Configuration, s.Health, s.Update, s.Fail, s.FailBMC
@@ -74,14 +81,17 @@ func (s *Scenario) Orders(cfg *Config) error {
 	cfg.MaxShells, cfg.MaxEnvelope, cfg.Buffer, cfg.Idle = s.MaxShells, s.MaxEnvelope, s.Buffer, time.Duration(s.IdleMillis)*time.Millisecond
 	started, err := parseTime(s.LastAction.Started)
 	if err != nil {
-		return fmt.Errorf("last-action: started %q: %w", s.LastAction.Started, err)
+		return &keyError{key: "last-action", err: fmt.Errorf("last-action: started %q: %w", s.LastAction.Started, err)}
 	}
 	ended, err := parseTime(s.LastAction.Ended)
 	if err != nil {
-		return fmt.Errorf("last-action: ended %q: %w", s.LastAction.Ended, err)
+		return &keyError{key: "last-action", err: fmt.Errorf("last-action: ended %q: %w", s.LastAction.Ended, err)}
 	}
 	if ended.IsZero() {
 		ended = started.Add(time.Hour)
+	}
+	if s.LastAction.Word == "" && s.LastAction != (ScenarioAction{}) {
+		return &keyError{key: "last-action", err: errors.New("last-action: it needs word")}
 	}
 	cfg.LastAction = PastAction{Word: s.LastAction.Word, Internal: s.LastAction.Internal, Started: started, Ended: ended}
 	return nil
@@ -111,14 +121,28 @@ func ReadScenario(b []byte) (*Scenario, error) {
 	if len(b) > maxScenario {
 		return nil, fmt.Errorf("a scenario of %d bytes, at most %d", len(b), maxScenario)
 	}
+	var doc yaml.Node
 	d := yaml.NewDecoder(bytes.NewReader(b))
+	switch err := d.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		return nil, errors.New("the scenario is empty")
+	case err != nil:
+		return nil, readingMistakes(err)
+	}
+	if err := d.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
+		return nil, errors.New("more than one document")
+	}
+	if root := doc.Content[0]; root.Kind != yaml.MappingNode {
+		return nil, Mistakes{{Line: root.Line, Column: root.Column, Message: "a scenario must hold keys with values"}}
+	}
+	if unknown := unknownKeys(doc.Content[0], reflect.TypeFor[Scenario]()); len(unknown) > 0 {
+		return nil, unknown.sorted()
+	}
+	d = yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true)
 	s := &Scenario{}
 	if err := d.Decode(s); err != nil {
-		return nil, fmt.Errorf("scenario: %w", err)
-	}
-	if err := d.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
-		return nil, errors.New("scenario: more than one document")
+		return nil, readingMistakes(err)
 	}
 	return s, nil
 }

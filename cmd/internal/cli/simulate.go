@@ -21,6 +21,7 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/certstamp/certstamp/internal/secret"
+	"github.com/certstamp/certstamp/internal/stamp"
 	"github.com/certstamp/certstamp/policies"
 	"github.com/certstamp/certstamp/rotate/pepsim"
 )
@@ -53,13 +54,13 @@ func (a *app) simulateCommand() *cobra.Command {
 }
 
 func (a *app) simulate(ctx context.Context, s simulating) error {
-	scenario, err := a.readScenario(s)
+	scenario, file, err := a.readScenario(s)
 	if err != nil {
 		return err
 	}
 	cfg, err := a.simulatedStamp(scenario)
 	if err != nil {
-		return configuration(err, "")
+		return configuration(inScenario(s.scenario, file, err), "")
 	}
 	if s.verbose {
 		cfg.Logger = slog.New(slog.NewTextHandler(a.err, nil))
@@ -74,7 +75,7 @@ func (a *app) simulate(ctx context.Context, s simulating) error {
 	}
 	server, err := pepsim.New(cfg)
 	if err != nil {
-		return configuration(fmt.Errorf("the simulated stamp: %w", err), "")
+		return configuration(inScenario(s.scenario, file, err), "")
 	}
 	l, err := pepsim.Addresses{WinRM: scenario.Listen, TLS: scenario.Endpoints, Control: scenario.Control}.Listen()
 	switch {
@@ -100,29 +101,54 @@ func (a *app) simulate(ctx context.Context, s simulating) error {
 	return server.Serve(ctx, l)
 }
 
-// readScenario reads the file, or makes a small scenario of the flags: a stamp without a share.
-func (a *app) readScenario(s simulating) (*pepsim.Scenario, error) {
+// readScenario reads the file, whose text it returns too, or makes a small scenario of the flags: a stamp without a share.
+func (a *app) readScenario(s simulating) (*pepsim.Scenario, []byte, error) {
 	if s.scenario != "" {
 		if len(s.listen) > 0 || s.user != "" || s.password != "" || s.tls {
-			return nil, usagef("", "--scenario says everything; --listen, --user, --password and --tls are for runs without it")
+			return nil, nil, usagef("", "--scenario says everything; --listen, --user, --password and --tls are for runs without it")
 		}
 		b, err := readNamed(a.path(s.scenario))
 		if err != nil {
-			return nil, configuration(fmt.Errorf("--scenario: %w", err), "")
+			return nil, nil, configuration(fmt.Errorf("--scenario: %w", err), "")
 		}
 		sc, err := pepsim.ReadScenario(b)
 		if err != nil {
-			return nil, configuration(fmt.Errorf("%s: %w", s.scenario, err), "")
+			return nil, nil, configuration(inScenario(s.scenario, b, err), "")
 		}
-		return sc, nil
+		return sc, b, nil
 	}
 	if len(s.listen) == 0 || s.user == "" || s.password == "" {
-		return nil, usagef(`certstamp simulate --listen 127.0.0.1:5985 --user 'SIMULATED\CloudAdmin' --password env:PEP_PASSWORD`, "a simulated stamp needs --scenario, or --listen, --user and --password")
+		return nil, nil, usagef(`certstamp simulate --listen 127.0.0.1:5985 --user 'SIMULATED\CloudAdmin' --password env:PEP_PASSWORD`, "a simulated stamp needs --scenario, or --listen, --user and --password")
 	}
 	return &pepsim.Scenario{
 		Region: "local", FQDN: "azurestack.external", Identity: string(policies.AAD), Version: "1.2301.2.58", CloudID: pepsim.Mark + "-local",
 		Listen: s.listen, TLS: s.tls, Users: []pepsim.ScenarioUser{{Name: s.user, Password: s.password}},
-	}, nil
+	}, nil, nil
+}
+
+// inScenario says where in a file each mistake stands, and what was probably meant.
+func inScenario(name string, file []byte, err error) error {
+	if name == "" {
+		return fmt.Errorf("the simulated stamp: %w", err)
+	}
+	var mistakes pepsim.Mistakes
+	if !errors.As(err, &mistakes) {
+		mistakes = pepsim.Locate(file, err)
+	}
+	const most = 100
+	var lines []string
+	for i, m := range mistakes {
+		if i == most {
+			lines = append(lines, fmt.Sprintf("and %d more", len(mistakes)-most))
+			break
+		}
+		p := stamp.Problem{File: name, Line: m.Line, Column: m.Column, Message: m.Message, Suggestion: stamp.Nearest(m.Word, m.Known)}
+		if p.Suggestion == "" && len(m.Known) > 0 {
+			p.Message += fmt.Sprintf(", wanted one of %v", m.Known)
+		}
+		lines = append(lines, p.String())
+	}
+	return errors.New(strings.Join(lines, "\n"))
 }
 
 // simulatedStamp resolves what a scenario refers to.

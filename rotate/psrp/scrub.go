@@ -103,9 +103,7 @@ func (s *Scrubber) LearnFrom(cmd Command) error {
 func secretForms(text string) [][]byte {
 	var forms [][]byte
 	for _, t := range []string{text, goJSON(text), psJSON(text)} {
-		var escaped strings.Builder
-		_ = xml.EscapeText(&escaped, []byte(t)) // a strings.Builder does not fail
-		forms = append(forms, []byte(t), []byte(escaped.String()), []byte(inElement.Replace(t)))
+		forms = append(forms, []byte(t), []byte(xmlText(t)), []byte(inElement.Replace(t)))
 	}
 	var wide []byte
 	var misread []rune // UTF-16 taken for characters
@@ -114,7 +112,13 @@ func secretForms(text string) [][]byte {
 		misread = append(misread, rune(byte(u)), rune(u>>8))
 	}
 	forms = append(forms, wide)
-	for _, t := range []string{text, string(misread[:len(misread)-1])} {
+	texts := []string{text, string(misread[:len(misread)-1])}
+	// XML that is itself the text of an element, as in the ProgressAsXml of Get-ActionStatus.
+	for _, e := range []string{xmlText(text), inElement.Replace(text), inAttribute.Replace(text)} {
+		forms = append(forms, []byte(xmlText(e)), []byte(inElement.Replace(e)))
+		texts = append(texts, e)
+	}
+	for _, t := range texts {
 		if b, err := clixml.Marshal(t, nil); err == nil {
 			b = bytes.TrimSuffix(bytes.TrimPrefix(b, []byte("<S>")), []byte("</S>"))
 			// In an element Windows leaves quotes as they are.
@@ -129,8 +133,18 @@ func secretForms(text string) [][]byte {
 	return forms
 }
 
-// inElement escapes as .NET does in the text of an element.
-var inElement = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+// inElement and inAttribute escape as .NET does in the text of an element and in an attribute.
+var (
+	inElement   = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+	inAttribute = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;")
+)
+
+// xmlText escapes as Go does.
+func xmlText(text string) string {
+	var b strings.Builder
+	_ = xml.EscapeText(&b, []byte(text)) // a strings.Builder does not fail
+	return b.String()
+}
 
 // goJSON and psJSON are a text within a JSON string, as Go and as ConvertTo-Json of PowerShell 5.1 write it.
 func goJSON(text string) string {

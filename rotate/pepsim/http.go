@@ -83,12 +83,15 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	case len(body) > maxBody:
+		s.refused(c, "a body of more than %d bytes", maxBody)
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		return
 	case r.URL.Path != "/wsman":
+		s.refused(c, "the path %.64q, and there is only /wsman", r.URL.Path)
 		w.WriteHeader(http.StatusNotFound)
 		return
 	case r.Method != http.MethodPost:
+		s.refused(c, "the method %.64q, and only POST is answered", r.Method)
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
@@ -96,11 +99,21 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		s.handshake(w, r, c, token, body)
 		return
 	}
+	if h := r.Header.Get("Authorization"); h != "" {
+		scheme, _, ok := strings.Cut(h, " ")
+		if !ok {
+			scheme = "" // it may be a password, as what follows a scheme may
+		}
+		s.refused(c, "an Authorization of scheme %.64q, wanted Negotiate and base64", scheme)
+	}
+	isSealed := strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), "multipart/encrypted")
 	if c.login == nil || c.net == nil {
+		if isSealed {
+			s.refused(c, "a sealed body on a connection that has not logged in: a login belongs to its connection")
+		}
 		s.unauthorized(w, "")
 		return
 	}
-	isSealed := strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), "multipart/encrypted")
 	if !isSealed && !s.encrypted() {
 		// Windows with AllowUnencrypted=false wants a new login for what comes in clear.
 		s.refused(c, "a body in clear, of type %.64q", r.Header.Get("Content-Type"))
@@ -189,6 +202,7 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, c *conn, toke
 		a := c.handshake
 		c.handshake = nil
 		if a == nil {
+			s.refused(c, "login: the third message came on a connection that has not seen the first: a login belongs to its connection")
 			s.unauthorized(w, "")
 			return
 		}
@@ -211,12 +225,14 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, c *conn, toke
 			return
 		}
 		if len(body) > 0 && !s.encrypted() {
-			s.unauthorized(w, "") // a body in clear is not looked at
+			s.refused(c, "a body beside the third message of a login: it is not looked at, because nothing seals it")
+			s.unauthorized(w, "")
 			return
 		}
 		w.Header().Set("Content-Length", "0")
 		w.WriteHeader(http.StatusOK)
 	default:
+		s.refused(c, "login: %d bytes that are no first or third message of NTLM", len(token))
 		s.unauthorized(w, "")
 	}
 }

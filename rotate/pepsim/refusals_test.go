@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -177,5 +178,53 @@ func TestAChangedHandshakeSaysWhy(t *testing.T) {
 	m[72] ^= 1
 	if _, err := recorded(t).accept(m, []ntlmUser{{admin, password}}, nil); err == nil || !strings.Contains(err.Error(), "the MIC does not fit") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestRefusalsOfHTTPSayWhy: somebody else's client fails here first, for instance because its HTTP library takes another
+// connection for the third message of a login.
+func TestRefusalsOfHTTPSayWhy(t *testing.T) {
+	s, err := Start(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const secretText = "c2VjcmV0OnNlY3JldA=="
+	for _, tt := range []struct {
+		method, path, authorization, contentType string
+		status                                   int
+		why                                      string
+	}{
+		{"POST", "/wsman", "Negotiate " + recordedT3, "", 401, "has not seen the first"},
+		{"POST", "/wsman", "Negotiate " + secretText, "", 401, "no first or third message"},
+		{"POST", "/wsman", "Negotiate !", "", 401, `scheme \"Negotiate\", wanted Negotiate and base64`},
+		{"POST", "/wsman", "Basic " + secretText, "", 401, `scheme \"Basic\"`},
+		{"POST", "/wsman", secretText, "", 401, `scheme \"\"`},
+		{"POST", "/wsman", "", sealedType, 401, "has not logged in"},
+		{"POST", "/WSMAN2", "", "", 404, `the path \"/WSMAN2\"`},
+		{"GET", "/wsman", "", "", 405, `the method \"GET\"`},
+		{"POST", "/wsman", "", "", 401, ""}, // an empty request asks how to log in
+	} {
+		before := len(s.History())
+		q, err := http.NewRequestWithContext(t.Context(), tt.method, "http://"+s.WinRM+tt.path, strings.NewReader(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Header.Set("Content-Type", tt.contentType)
+		if tt.authorization != "" {
+			q.Header.Set("Authorization", tt.authorization)
+		}
+		res, err := http.DefaultClient.Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		said := string(s.History()[before:])
+		if res.StatusCode != tt.status || !strings.Contains(said, tt.why) || (said == "") != (tt.why == "") {
+			t.Errorf("%+v: HTTP %d, history %q", tt, res.StatusCode, said)
+		}
+		if strings.Contains(said, secretText) {
+			t.Errorf("%+v: the history holds what may be a password", tt)
+		}
 	}
 }

@@ -170,7 +170,7 @@ func TestMistakes(t *testing.T) {
 		{name: "requests below a folder that is not there", args: []string{"csr", "--stamp", s.name(), "--new", "--subject", "O=SIMULATED", "--key-password", "env:PFX_KEY_PASSWORD", "--out", "no/such", "--key-bits", "2048"}, code: 2, says: "there is no folder"},
 		{name: "recordings below a folder that is not there", args: append([]string{"rotate", "--check", "--record", "no/such"}, bound...), code: 2, says: "there is no folder"},
 		{name: "no time at all", args: append([]string{"rotate", "--max-duration", "0s"}, bound...), code: 2, says: "leaves no time"},
-		{name: "a scenario that is none", args: []string{"simulate", "--scenario", "stamps/east/stamp.yaml"}, code: 2, says: `stamp.yaml:1:1: unknown key "name"`},
+		{name: "a scenario that is none", args: []string{"simulate", "--scenario", "stamps/east/stamp.yaml"}, code: 2, says: `stamp.yaml:3:1: unknown key "name"`},
 		{name: "a simulated stamp for everybody", args: []string{"simulate", "--listen", "0.0.0.0:0", "--user", "x", "--password", "env:PEP_PASSWORD"}, code: 2, says: `"0.0.0.0:0": wanted IP:port on loopback`},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -259,6 +260,8 @@ func TestStartTakenBack(t *testing.T) {
 		{"taken back by its run", log("a 1 t1 last-action before", "a 2 t2 start starting", "a 3 t3 start not-taken"), "", ""},
 		{"taken back by another run", log("a 1 t1 last-action before", "a 2 t2 start starting", "b 1 t3 start not-taken"), "t2", "t1"},
 		{"announced again", log("a 1 t1 last-action before", "a 2 t2 start starting", "a 3 t3 start not-taken", "b 1 t4 last-action before", "b 2 t5 start starting"), "t5", "t4"},
+		{"taken back, and never announced", log("a 1 t1 start not-taken"), "", ""},
+		{"taken back at once", log("a 1 t1 start starting", "a 2 t2 start not-taken"), "", ""},
 		{"the first of two counts", log("a 1 t1 start starting", "b 1 t2 last-action before", "b 2 t3 start starting", "b 3 t4 start not-taken"), "t1", ""},
 	} {
 		t.Run(row.claim, func(t *testing.T) {
@@ -271,6 +274,96 @@ func TestStartTakenBack(t *testing.T) {
 				t.Errorf("last action at %v, %v; want %q", facts, ok, row.last)
 			}
 		})
+	}
+}
+
+// TestOtherPlansSayNothing: one journal holds the plans of a stamp, and what was done for another one neither starts this one, nor
+// takes its start back, nor tells which action came before it.
+func TestOtherPlansSayNothing(t *testing.T) {
+	l := log("a 1 t1 start starting", "a 2 t2 last-action before", "a 3 t3 last-action other", "a 4 t4 start starting", "a 5 t5 start not-taken", "a 6 t6 end failed")
+	for _, i := range []int{0, 2, 4, 5} {
+		l.Entries[i].Plan = strings.Repeat("f", 64)
+	}
+	if e, ok := l.Started(plan); !ok || e.Time != "t4" {
+		t.Errorf("started: %+v, %v, want t4", e, ok)
+	}
+	if facts, ok := l.LastActionBeforeStart(plan); !ok || facts["at"] != "t2" {
+		t.Errorf("last action before the start: %v, %v, want t2", facts, ok)
+	}
+	if e, ok := l.Of(plan).Last("rotate", "end"); ok {
+		t.Errorf("another plan's end is taken for ours: %+v", e)
+	}
+	if got := steps(l.Of(plan).Entries); len(got) != 2 {
+		t.Errorf("the plan has %v", got)
+	}
+}
+
+// TestEveryFieldIsWanted: a line in which one is empty, or longer than any that is written, is a line of somebody else's.
+func TestEveryFieldIsWanted(t *testing.T) {
+	good := Entry{Seq: 1, Time: "t", Plan: plan, Run: "run", Room: "stage", Step: "x", State: "y"}
+	read := func(e Entry) Log {
+		b, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := Read(bytes.NewReader(append(b, '\n')))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	if l := read(good); len(l.Entries) != 1 || len(l.Problems) > 0 {
+		t.Fatalf("%+v", l)
+	}
+	for what, field := range map[string]func(*Entry) *string{
+		"time": func(e *Entry) *string { return &e.Time }, "plan": func(e *Entry) *string { return &e.Plan }, "run": func(e *Entry) *string { return &e.Run },
+		"room": func(e *Entry) *string { return &e.Room }, "step": func(e *Entry) *string { return &e.Step }, "state": func(e *Entry) *string { return &e.State },
+	} {
+		for n, ok := range map[int]bool{0: what == "time", maxField: true, maxField + 1: false} {
+			e := good
+			*field(&e) = strings.Repeat("a", n)
+			if l := read(e); (len(l.Entries) == 1) != ok || (len(l.Problems) == 0) != ok {
+				t.Errorf("a %s of %d bytes: %+v", what, n, l)
+			}
+		}
+	}
+	good.Seq = 0
+	if l := read(good); len(l.Entries) > 0 || len(l.Problems) != 1 {
+		t.Errorf("number 0: %+v", l)
+	}
+}
+
+// TestMergePutsLinesInOrder: one copy lacks a line that another has, and each has its own.
+func TestMergePutsLinesInOrder(t *testing.T) {
+	got := Merge(log("a 2 t2 start starting"), log("a 1 t1 last-action before", "a 3 t3 end unknown"))
+	want := []string{"a/1 rotate last-action before", "a/2 rotate start starting", "a/3 rotate end unknown"}
+	if diff := cmp.Diff(want, steps(got.Entries)); diff != "" || len(got.Problems) > 0 {
+		t.Errorf("problems %v, entries (-want +got):\n%s", got.Problems, diff)
+	}
+	if facts, ok := got.LastActionBeforeStart(plan); !ok || facts["at"] != "t1" {
+		t.Errorf("last action before the start: %v, %v", facts, ok)
+	}
+}
+
+// TestCopiesDisagree: a copy in which one field of a line is another is not the same journal, and the first copy is believed.
+func TestCopiesDisagree(t *testing.T) {
+	for what, change := range map[string]func(*Entry){
+		"nothing": func(*Entry) {},
+		"time":    func(e *Entry) { e.Time = "t9" },
+		"room":    func(e *Entry) { e.Room = "bmc" },
+		"step":    func(e *Entry) { e.Step = "watch" },
+		"state":   func(e *Entry) { e.State = StateNotTaken },
+		"facts":   func(e *Entry) { e.Facts = map[string]string{"at": "never"} },
+	} {
+		one, other := log("a 1 t1 start starting"), log("a 1 t1 start starting")
+		change(&other.Entries[0])
+		got := Merge(one, other)
+		if (len(got.Problems) == 0) != (what == "nothing") {
+			t.Errorf("another %s: problems %v", what, got.Problems)
+		}
+		if diff := cmp.Diff(one.Entries, got.Entries); diff != "" {
+			t.Errorf("another %s (-first +got):\n%s", what, diff)
+		}
 	}
 }
 
@@ -472,6 +565,34 @@ func TestMirrorGivesUp(t *testing.T) {
 	appendAll(t, j, "d e f")
 	if gone.Len() != 0 || j.MirrorErrors()[0] == nil {
 		t.Errorf("the copy got %d bytes behind a gap, error %v", gone.Len(), j.MirrorErrors()[0])
+	}
+}
+
+// miscounting is a writer that claims to have taken another number of bytes than it was given.
+type miscounting func(given int) (int, error)
+
+func (m miscounting) Write(p []byte) (int, error) { return m(len(p)) }
+
+// TestMirrorsThatMiscount end: what they hold is unknown, and a line that follows might lie behind a gap.
+func TestMirrorsThatMiscount(t *testing.T) {
+	away := errors.New("the share is away")
+	for what, m := range map[string]miscounting{
+		"one less":         func(n int) (int, error) { return n - 1, nil },
+		"one more":         func(n int) (int, error) { return n + 1, nil },
+		"one more, failed": func(n int) (int, error) { return n + 1, away },
+		"less than none":   func(int) (int, error) { return -1, away },
+	} {
+		j, err := Open(filepath.Join(t.TempDir(), "j"), plan, "run", clock, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendAll(t, j, "a b c", "d e f")
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := j.MirrorErrors()[0]; err == nil || !strings.Contains(err.Error(), "miscounts") {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 

@@ -97,7 +97,7 @@ func (m *maker) everyKind() {
 	for _, what := range NoEffect(in) {
 		m.refuse("no-effect", "No Effect", what, "acknowledgements that the plan holds", "drop it, or plan the other kind", "")
 	}
-	if len(in.Windows) > 0 {
+	if len(in.Windows) > 0 && in.Kind != BMC { // a new credential is handed over at any time
 		m.notice("a rotation starts only inside %s", strings.Join(in.Windows, ", "))
 	}
 }

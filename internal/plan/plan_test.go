@@ -24,7 +24,7 @@ func sum(format string, args ...any) string { return Digest(fmt.Appendf(nil, for
 func yes(b bool) *bool { return &b }
 
 // given is everything a good external plan is made from; each test spoils one thing.
-func given(t *testing.T, version string, identity policies.Identity) Input {
+func given(t *testing.T, version string, identity policies.Identity, optional ...string) Input {
 	t.Helper()
 	p, err := policies.Default()
 	if err != nil {
@@ -38,7 +38,7 @@ func given(t *testing.T, version string, identity policies.Identity) Input {
 		Kind: External, Tool: "v1", Repository: "git.example/ops", Commit: "0123", AsOf: asOf,
 		Stamp: Stamp{
 			Name: "prod1", File: "prod1/stamp.yaml", Region: "east", FQDN: "azurestack.contoso.com", Identity: string(identity),
-			Version: version, StampDigest: sum("stamp"), PolicyDigest: sum("policy"), TargetDigest: sum("target"),
+			Version: version, Optional: optional, StampDigest: sum("stamp"), PolicyDigest: sum("policy"), TargetDigest: sum("target"),
 		},
 		Version: v, Identity: identity, Policy: p,
 		Report: validate.StampReport{Stamp: "prod1", Verdict: validate.Pass, Complete: true},
@@ -50,7 +50,7 @@ func given(t *testing.T, version string, identity policies.Identity) Input {
 		BMC:         BMCChange{Update: "pep", NewPassword: "env:BMC_PW"},
 		Port:        443,
 	}
-	for _, e := range p.Endpoints(v, identity, nil) {
+	for _, e := range p.Endpoints(v, identity, optional) {
 		in.Certificates = append(in.Certificates, Certificate{
 			Endpoint: e.ID, Folder: e.Folder, File: strings.ReplaceAll(e.Folder, " ", "") + ".pfx", Size: 4000,
 			BlobSHA256: sum("pfx %s", e.ID), PFXSHA256: sum("pfx %s", e.ID), LeafSHA256: sum("new %s", e.ID),

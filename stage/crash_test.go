@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/certstamp/certstamp/internal/plan"
@@ -421,6 +422,68 @@ func TestOneAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, second, newer, "run-2")
+}
+
+// TestWhile: what is done under the lock is done by one at a time, its error comes back, and the lock is free afterwards. Where there
+// is no work folder none is made.
+func TestWhile(t *testing.T) {
+	dir := t.TempDir()
+	first, second := folder(t, dir), folder(t, dir)
+	if err := stage.While(first, "a test", func() error { t.Error("done without a lock"); return nil }); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no work folder: %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("%v was made, %v", entries, err)
+	}
+	publish(t, first, newer, "run-1")
+	var locked *stage.LockedError
+	err := stage.While(first, "the first", func() error {
+		if err := stage.While(second, "the second", func() error { t.Error("two have the lock"); return nil }); !errors.As(err, &locked) {
+			t.Errorf("beside it: %v", err)
+		}
+		return errPower
+	})
+	if !errors.Is(err, errPower) {
+		t.Errorf("what was done said %v", err)
+	}
+	done := false
+	if err := stage.While(second, "the second", func() error { done = true; return nil }); err != nil || !done {
+		t.Errorf("after it: %v, done %v", err, done)
+	}
+}
+
+// TestBusyNamesAreWaitedFor by the clock when the caller has no way of its own, and no longer than the run lasts where nothing was
+// begun.
+func TestBusyNamesAreWaitedFor(t *testing.T) {
+	sh := folder(t, t.TempDir())
+	dead := "_certstamp/stage-" + digest("x")[:16] + "-run-0"
+	publish(t, sh, older, "run-0")
+	synctest.Test(t, func(t *testing.T) {
+		left, begin := 3, time.Now()
+		m := &moving{Share: sh, fails: func(from, _ string) error {
+			if left--; left >= 0 && from == "Certificates/AAD" {
+				return stage.ErrBusy
+			}
+			return nil
+		}}
+		r, err := stage.Publish(t.Context(), m, newer.section("AAD"), digest("new"), newer.open, stage.Options{Run: "run-1"})
+		if waited := time.Since(begin); err != nil || r.Outcome != stage.Published || waited != 700*time.Millisecond {
+			t.Errorf("%+v, %v after %s", r, err, waited)
+		}
+	})
+	if err := sh.Mkdir(dead); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		begin := time.Now()
+		s := stubborn{sh, slices.Repeat([]error{stage.ErrBusy}, 9), new(int)}
+		time.AfterFunc(50*time.Millisecond, cancel)
+		_, err := stage.Publish(ctx, s, older.section("AAD"), digest("old"), older.open, stage.Options{Run: "run-2"})
+		if waited := time.Since(begin); !errors.Is(err, stage.ErrBusy) || waited != 50*time.Millisecond {
+			t.Errorf("%v after %s", err, waited)
+		}
+	})
 }
 
 // impatient is a share on which another run takes the lock the moment it is let go.

@@ -692,6 +692,43 @@ func TestStageBesideUnstage(t *testing.T) {
 	}
 }
 
+// TestLockIsRefusedUnseen: whoever has not seen all who may ask for the lock does not get it, and leaves nothing behind. What dead
+// runs left is no reason, up to a bound.
+func TestLockIsRefusedUnseen(t *testing.T) {
+	s := serve(t, nil, nil)
+	sh := s.open(t)
+	left := func() int {
+		names, err := filepath.Glob(filepath.Join(s.dir, "certstamp.lock-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(names)
+	}
+	for _, dead := range []int{100, 101} {
+		ok := dead <= 100
+		for n := range dead {
+			if err := os.WriteFile(filepath.Join(s.dir, fmt.Sprintf("certstamp.lock-%03d", n)), []byte("a dead run\n"), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		release, err := sh.Lock("certstamp.lock", "a test")
+		if (err == nil) != ok || errors.As(err, new(*stage.LockedError)) {
+			t.Errorf("beside %d files of dead runs: %v", dead, err)
+		}
+		if err == nil {
+			if err := release(); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := left(); ok && n != 0 || !ok && n != 1 { // the one that was too many
+			t.Errorf("%d of %d files are left", n, dead)
+		}
+	}
+	if _, err := sh.Lock("cert?stamp.lock", "a test"); !errors.Is(err, stage.ErrName) {
+		t.Errorf("a lock that cannot be made: %v", err)
+	}
+}
+
 // TestLockNamesItsHolder takes and leaves the lock over many connections at once. Whoever is refused reads who was first, also
 // in the moments in which the file is just made or just removed; and no two ever have it.
 func TestLockNamesItsHolder(t *testing.T) {

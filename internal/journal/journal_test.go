@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -198,6 +200,15 @@ func TestReadIsBounded(t *testing.T) {
 	l, err := Read(strings.NewReader(strings.Repeat("junk\n", 10000)))
 	if err != nil || len(l.Problems) != maxProblems {
 		t.Errorf("%d problems, %v; want %d", len(l.Problems), err, maxProblems)
+	}
+}
+
+// TestReadToTheEnd: what was read of a share that went away is no journal, it may lack the start.
+func TestReadToTheEnd(t *testing.T) {
+	away := errors.New("the share is away")
+	whole := `{"seq":1,"time":"t","plan":"p","run":"r","room":"stage","step":"x","state":"y"}` + "\n"
+	if l, err := Read(io.MultiReader(strings.NewReader(whole), iotest.ErrReader(away))); !errors.Is(err, away) || len(l.Entries) > 0 {
+		t.Errorf("%+v, %v", l, err)
 	}
 }
 

@@ -529,7 +529,10 @@ func TestCompare(t *testing.T) {
 	}}
 	leaves := map[string]string{"a": "new", "b": "old", "c": "other", "e": "whatever", "f": "new", "h": "new"}
 	var got []State
-	for _, s := range Compare(v, leaves) {
+	for i, s := range Compare(v, leaves) {
+		if s.VerifyEndpoint != v.Endpoints[i] || s.Leaf != leaves[s.Endpoint] {
+			t.Errorf("endpoint %d is %+v", i, s)
+		}
 		got = append(got, s.State)
 	}
 	want := []State{StatePlanned, StatePrevious, StateForeign, StateUnreachable, StatePrevious, StatePlanned, StateUnreachable, StatePlanned}

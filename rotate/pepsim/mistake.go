@@ -56,7 +56,7 @@ func Locate(file []byte, err error) Mistakes {
 
 func locate(root *yaml.Node, err error) Mistakes {
 	var out Mistakes
-	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // one level, then each on its own
+	if many, ok := err.(interface{ Unwrap() []error }); ok { // one level, then each on its own
 		for _, one := range many.Unwrap() {
 			out = append(out, locate(root, one)...)
 		}
@@ -106,12 +106,33 @@ func aliased(n *yaml.Node) *yaml.Node {
 
 // unknownKeys looks for keys that a type does not have. The decoder would say it with the names of our types.
 func unknownKeys(n *yaml.Node, t reflect.Type) Mistakes {
-	var out Mistakes
+	v := visit{seen: map[place]bool{}}
+	v.look(n, t)
+	return v.out
+}
+
+// visit goes through a document. A node that many aliases lead to is looked at once.
+type visit struct {
+	seen map[place]bool
+	out  Mistakes
+}
+
+type place struct {
+	node *yaml.Node
+	as   reflect.Type
+}
+
+func (v *visit) look(n *yaml.Node, t reflect.Type) {
 	n = aliased(n)
+	at := place{n, t}
+	if v.seen[at] {
+		return
+	}
+	v.seen[at] = true
 	switch {
 	case t.Kind() == reflect.Slice && n.Kind == yaml.SequenceNode:
 		for _, item := range n.Content {
-			out = append(out, unknownKeys(item, t.Elem())...)
+			v.look(item, t.Elem())
 		}
 	case t.Kind() == reflect.Struct:
 		fields := map[string]reflect.Type{}
@@ -122,13 +143,12 @@ func unknownKeys(n *yaml.Node, t reflect.Type) Mistakes {
 		}
 		for key, value := range pairs(n) {
 			if ft, ok := fields[key.Value]; ok {
-				out = append(out, unknownKeys(value, ft)...)
+				v.look(value, ft)
 			} else if key.Tag != "!!merge" {
-				out = append(out, Mistake{Line: key.Line, Column: key.Column, Message: fmt.Sprintf("unknown key %.64q", key.Value), Word: key.Value, Known: known})
+				v.out = append(v.out, Mistake{Line: key.Line, Column: key.Column, Message: fmt.Sprintf("unknown key %.64q", key.Value), Word: key.Value, Known: known})
 			}
 		}
 	}
-	return out
 }
 
 // readingMistakes takes apart what the YAML reader says.

@@ -11,10 +11,11 @@ func TestMistakesSayWhere(t *testing.T) {
 	for text, want := range map[string]string{
 		"heath: {}\nfaults:\n  - {on: '*', doo: '503'}\n": "7:1: unknown key \"heath\", wanted one of [region fqdn|9:15: unknown key \"doo\", wanted one of [on n probability",
 		"shares: &s [{uncc: x}]\n":                        "7:14: unknown key \"uncc\"",
+		"faults: [&a {onn: x}, *a, *a]\n":                 "7:14: unknown key \"onn\"", // and not for each alias: a file may have many
 		"speed: fast\nseed: [1]\n":                        "7:8: cannot construct|8:7: cannot construct",
 		"region: west\n":                                  "7:1: mapping key \"region\" already defined",
 		"\tspeed: 1\n":                                    "7:1: found character",
-		"update: running\nfaults:\n- {on: '*', do: '503'}\n- {on: Recieve, do: '503'}\nhealth:\n  A: FAIL\n  AzsStoreSummary: green\n": "7:1: update|10:3: fault on \"Recieve\"|11:1: health: \"A\"|11:1: health: \"green\"",
+		"update: running\nfaults:\n- {on: '*', do: '503'}\n- {on: Recv, do: '503'}\nhealth:\n  A: FAIL\n  AzsStoreSummary: green\n": "7:1: update|10:3: fault on \"Recv\"|11:1: health: \"A\"|11:1: health: \"green\"",
 		"last-action: {started: 2025-03-01}\n":           "7:1: last-action: it needs word",
 		"last-action: {word: Failed, started: monday}\n": "7:1: last-action: started \"monday\"",
 	} {

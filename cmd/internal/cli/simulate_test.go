@@ -16,9 +16,9 @@ func TestScenarioMistakesSayWhere(t *testing.T) {
 	dir := t.TempDir()
 	const head = "region: east\nfqdn: f.example\nidentity: AAD\nversion: 1.2301.2.58\ncloud-id: SIMULATED-x\nusers: [{name: u, password: 'env:PEP_X'}]\n"
 	for text, want := range map[string][]string{
-		"heath: {}\ntotallyother: 1\n":                           {`error: rehearse.yaml:7:1: unknown key "heath", did you mean "health"?`, `rehearse.yaml:8:1: unknown key "totallyother", wanted one of [region `},
-		"update: running\nfaults:\n- {on: Recieve, do: '503'}\n": {`error: rehearse.yaml:7:1: update "running", wanted one of [Running`, `rehearse.yaml:9:3: fault on "Recieve", wanted one of [Create`},
-		strings.Repeat("? {}\n: {}\n", 150):                      {"and 50 more"},
+		"heath: {}\ntotallyother: 1\n":                        {`error: rehearse.yaml:7:1: unknown key "heath", did you mean "health"?`, `rehearse.yaml:8:1: unknown key "totallyother", wanted one of [region `},
+		"update: running\nfaults:\n- {on: Recv, do: '503'}\n": {`error: rehearse.yaml:7:1: update "running", wanted one of [Running`, `rehearse.yaml:9:3: fault on "Recv", wanted one of [Create`},
+		strings.Repeat("? {}\n: {}\n", 150):                   {"and 50 more"},
 	} {
 		if err := os.WriteFile(filepath.Join(dir, "rehearse.yaml"), []byte(head+text), 0o600); err != nil {
 			t.Fatal(err)

@@ -44,6 +44,48 @@ func TestRecordings(t *testing.T) {
 	}
 }
 
+// TestRecordingsHoldWhatTheySay: a fault that is ordered by number strikes another request as soon as the tool asks one question
+// more, and what is then recorded replays as well.
+func TestRecordingsHoldWhatTheySay(t *testing.T) {
+	for name, want := range map[string]map[string]int{
+		"information":              {"Get-AzureStackStampInformation Completed": 1},
+		"health-fails":             {"Test-AzureStack Completed": 1},
+		"other-configuration":      {"Get-Weather Failed": 1},
+		"rotation-1811":            {"Start-SecretRotation Completed": 1, "lost": 0},
+		"rotation-over-a-bad-line": {"Start-SecretRotation Completed": 1, "lost": 3, "messages lost": 1},
+		"start-without-an-answer":  {"Start-SecretRotation lost": 1, "Start-SecretRotation unknown": 1, "lost": 1},
+	} {
+		b, err := os.ReadFile(filepath.Join(recordings, name+".jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, frames, err := readRecording(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, cmdlet := map[string]int{}, ""
+		for _, f := range frames {
+			switch {
+			case f.Do == "invoke":
+				cmdlet = f.Cmdlet
+			case f.Do == "heard":
+				got[cmdlet+" "+f.State]++
+				if f.Lost > 0 {
+					got["messages lost"] = 1
+				}
+			case f.Failure != "":
+				got[f.Failure]++
+				got[cmdlet+" "+f.Failure]++
+			}
+		}
+		for what, n := range want {
+			if got[what] != n {
+				t.Errorf("%s: %q %d times, want %d: %v", name, what, got[what], n, got)
+			}
+		}
+	}
+}
+
 // replay plays a recording to a client, records that, and compares.
 func replay(t *testing.T, recording []byte) {
 	t.Helper()

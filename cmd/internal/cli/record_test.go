@@ -86,8 +86,8 @@ func TestWriteRecordings(t *testing.T) {
 			"pep", "Get-Weather", "Where=list:here,there", "Days=int:3", "Key=secret:env:PEP_PASSWORD",
 		}},
 		{"rotation-1811", old, "", 0, []string{"rotate"}},
-		{"rotation-over-a-bad-line", old, "faults:\n- {on: Receive, n: [6, 9], do: close-before}\n- {on: Receive, n: [12], do: close-after}\n- {on: Receive, n: [15], do: '401'}\n", 0, []string{"rotate"}},
-		{"start-without-an-answer", east, "faults: [{on: Command, n: [8], do: close-after}]\n", 0, []string{"rotate"}},
+		{"rotation-over-a-bad-line", old, "faults:\n- {on: Receive, n: [6, 9], do: close-before}\n- {on: Receive, n: [12], do: close-after}\n", 0, []string{"rotate"}},
+		{"start-without-an-answer", east, "faults: [{on: Command, n: [10], do: close-after}]\n", 0, []string{"rotate"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			row.spec.Extra, row.spec.Speed = row.extra, 30_000
